@@ -1,0 +1,98 @@
+"""`python -m benchmarks quality|speed|tables`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from benchmarks.cases import GAPS, Case, find_cases
+from benchmarks.machine import this_machine
+from benchmarks.peers import peers
+from benchmarks.quality import QualityRow, measure_case
+from benchmarks.results import RESULTS, QualityResult, SpeedResult, save
+from benchmarks.speed import SIZES, SpeedRow, measure_speed
+from benchmarks.tables import refresh
+
+_CLIPS = click.option(
+    "--clips",
+    required=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of video files.",
+)
+_ENGINES = click.option(
+    "--engine", "engines", multiple=True, default=("dis", "blend"), show_default=True, help="Repeatable."
+)
+_QUICK = click.option("--quick", is_flag=True, help="Few frames: to see that it runs, not to quote.")
+_ONLY = click.option("--only", multiple=True, help="Only this file of the folder; repeatable.")
+
+
+@click.group()
+def main() -> None:
+    """Measures engines against each other and against FFmpeg's minterpolate."""
+
+
+@main.command()
+@_CLIPS
+@_ENGINES
+@_ONLY
+@_QUICK
+@click.option("--gap", "gaps", multiple=True, type=click.IntRange(1), default=GAPS, show_default=True)
+@click.option("--output", type=click.Path(path_type=Path), default=RESULTS / "quality.json")
+def quality(
+    clips: Path, engines: tuple[str, ...], only: tuple[str, ...], quick: bool, gaps: tuple[int, ...], output: Path
+) -> None:
+    """Drops frames, has them made again, and compares."""
+    rows: list[QualityRow] = []
+    for case in _cases(clips, only, quick=quick):
+        rows += measure_case(case, peers=peers(engines), gaps=gaps, tell=_tell)
+    save(QualityResult(command=_command(clips), machine=this_machine(), rows=tuple(rows)), output)
+
+
+@main.command()
+@_CLIPS
+@_ENGINES
+@_ONLY
+@_QUICK
+@click.option("--output", type=click.Path(path_type=Path), default=RESULTS / "speed.json")
+def speed(clips: Path, engines: tuple[str, ...], only: tuple[str, ...], quick: bool, output: Path) -> None:
+    """Counts new frames a second, on the first of the clips."""
+    case = _cases(clips, only, quick=False)[0]
+    sizes, rounds = (SIZES[:1], 2) if quick else (SIZES, 5)
+    rows: list[SpeedRow] = []
+    for dropped in (1, 3):
+        rows += measure_speed(case, peers=peers(engines), sizes=sizes, dropped=dropped, rounds=rounds, tell=_tell)
+    save(SpeedResult(command=_command(clips), machine=this_machine(), rows=tuple(rows)), output)
+
+
+@main.command()
+@click.option("--check", is_flag=True, help="Fail where a table is stale, and write nothing.")
+def tables(check: bool) -> None:
+    """Writes the tables of the READMEs from the results."""
+    stale = refresh(results=RESULTS, check=check)
+    for page in stale:
+        click.echo(f"{'stale' if check else 'written'}: {page}")
+    if check and stale:
+        raise click.ClickException("run python -m benchmarks tables")
+
+
+def _cases(clips: Path, only: tuple[str, ...], *, quick: bool) -> list[Case]:
+    cases = [case for case in find_cases(clips, quick=quick) if not only or case.name in only]
+    if not cases:
+        raise click.UsageError(f"no video file{' of that name' if only else ''} in {clips}")
+    return cases
+
+
+def _command(clips: Path) -> str:
+    """What was typed, without the name of a folder on somebody's machine."""
+    words = ["CLIPS" if word == str(clips) or Path(word) == clips else word for word in sys.argv[1:]]
+    return " ".join(["python -m benchmarks", *words])
+
+
+def _tell(line: str) -> None:
+    click.echo(line, err=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""Result files: the numbers, the command that made them, and the machine."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchmarks.machine import Machine
+from benchmarks.quality import QualityRow
+from benchmarks.score import Summary
+from benchmarks.speed import SpeedRow
+
+RESULTS = Path(__file__).parent / "results"
+"""Where results lie, one file for each kind."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QualityResult:
+    """One run of `python -m benchmarks quality`."""
+
+    command: str
+    """What was typed; the folder of clips stands as CLIPS."""
+    machine: Machine
+    """Where."""
+    rows: tuple[QualityRow, ...]
+    """What came out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeedResult:
+    """One run of `python -m benchmarks speed`."""
+
+    command: str
+    """What was typed; the folder of clips stands as CLIPS."""
+    machine: Machine
+    """Where."""
+    rows: tuple[SpeedRow, ...]
+    """What came out."""
+
+
+def save(result: QualityResult | SpeedResult, path: Path) -> None:
+    """Writes a result beside its final name and moves it there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(path.name + ".part")
+    beside.write_text(json.dumps(asdict(result), indent=1) + "\n", encoding="utf-8")
+    os.replace(beside, path)
+
+
+def load_quality(path: Path) -> QualityResult:
+    """Reads what `save` wrote."""
+    raw = json.loads(path.read_text(encoding="utf-8"))
+    rows = (QualityRow(**{**row, "summary": Summary(**row["summary"])}) for row in raw["rows"])
+    return QualityResult(command=raw["command"], machine=Machine(**raw["machine"]), rows=tuple(rows))
+
+
+def load_speed(path: Path) -> SpeedResult:
+    """Reads what `save` wrote."""
+    raw = json.loads(path.read_text(encoding="utf-8"))
+    rows = tuple(SpeedRow(**row) for row in raw["rows"])
+    return SpeedResult(command=raw["command"], machine=Machine(**raw["machine"]), rows=rows)
+
+
+def peer_names(rows: Sequence[QualityRow | SpeedRow]) -> list[str]:
+    """Everyone in the rows, in the order of their first appearance."""
+    return list(dict.fromkeys(row.peer for row in rows))

@@ -1,0 +1,84 @@
+"""Speed: new frames a second, every peer in turn, several times over."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+
+from benchmarks.cases import Case, whole_gaps
+from benchmarks.footage import read_excerpt, resized
+from benchmarks.peers import Peer
+
+SIZES = ((640, 360), (1280, 720), (1920, 1080))
+"""(width, height) in pixels."""
+
+_FRAMES = {640: 61, 1280: 25, 1920: 17}
+_SKIPPED_FRAMES = 24
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeedRow:
+    """One peer at one size and gap."""
+
+    width: int
+    """Pixels."""
+    height: int
+    """Pixels."""
+    dropped: int
+    """Frames between two kept ones; the motion of a gap is searched once for all of them."""
+    peer: str
+    """Who made them."""
+    frames_per_s_best: float
+    """New frames a second of wall time, in the best of the rounds: what the machine can do when left alone."""
+    frames_per_s_median: float
+    """The same in the middle round."""
+    rounds: int
+    """How many there were; the peers take turns within each."""
+
+
+def measure_speed(
+    case: Case,
+    *,
+    peers: list[Peer],
+    sizes: tuple[tuple[int, int], ...],
+    dropped: int,
+    rounds: int,
+    tell: Callable[[str], None],
+) -> list[SpeedRow]:
+    """Measures every peer at every size, on frames of one clip brought to that size, 8-bit 4:2:0.
+
+    Args:
+        case: The clip.
+        peers: Who competes.
+        sizes: (width, height) in pixels.
+        dropped: Frames between two kept ones.
+        rounds: How often each peer runs.
+        tell: Hears of progress.
+    """
+    source = read_excerpt(case.path, start_s=case.starts_s[-1], frames=max(_FRAMES.values()) + _SKIPPED_FRAMES)
+    rows = []
+    for width, height in sizes:
+        frames = [resized(frame, width=width, height=height) for frame in source[: _FRAMES.get(width, 25)]]
+        gaps = whole_gaps(frames, dropped=dropped)
+        rates: dict[str, list[float]] = {peer.name: [] for peer in peers}
+        for turn in range(rounds):
+            for peer in peers:
+                tell(f"{width}x{height}, {dropped} dropped, round {turn + 1}: {peer.name}")
+                begun = time.perf_counter()
+                made = peer.make(frames, gaps)
+                rates[peer.name].append(len(made) / (time.perf_counter() - begun))
+        rows += [
+            SpeedRow(
+                width=width,
+                height=height,
+                dropped=dropped,
+                peer=name,
+                frames_per_s_best=round(max(each), 2),
+                frames_per_s_median=round(median(each), 2),
+                rounds=rounds,
+            )
+            for name, each in rates.items()
+        ]
+    return rows

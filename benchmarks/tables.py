@@ -1,0 +1,99 @@
+"""The tables in READMEs, generated from the result files: `python -m benchmarks tables [--check]`.
+
+A table stands between two marker lines, `<!-- table: quality -->` and `<!-- /table -->`; a page shows those tables
+that it has markers for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.machine import Machine
+from benchmarks.results import QualityResult, SpeedResult, load_quality, load_speed, peer_names
+
+PAGES = (Path(__file__).parents[1] / "README.md", Path(__file__).parent / "README.md")
+"""The pages that show tables."""
+
+_BLOCK = re.compile(r"(<!-- table: (?P<name>\w+) -->\n).*?(<!-- /table -->)", re.DOTALL)
+
+
+def quality_table(result: QualityResult) -> str:
+    """A row for each clip and gap, a column for each peer; the best PSNR of a row is bold."""
+    names = peer_names(result.rows)
+    lines = [_line("clip", "dropped", "frames", *names), _line(*["---"] * (3 + len(names)))]
+    keys = dict.fromkeys((row.clip, row.dropped) for row in result.rows)
+    for clip, dropped in keys:
+        cells = {row.peer: row.summary for row in result.rows if (row.clip, row.dropped) == (clip, dropped)}
+        best = max(cell.psnr_db for cell in cells.values())
+        shown = []
+        for name in names:
+            cell = cells[name]
+            psnr = f"**{cell.psnr_db:.2f}**" if cell.psnr_db == best else f"{cell.psnr_db:.2f}"
+            shown.append(f"{psnr} · {cell.ssim:.4f} ({cell.psnr_db_worst:.2f})")
+        lines.append(_line(clip, str(dropped), str(next(iter(cells.values())).frames), *shown))
+    legend = "Luma PSNR in dB · SSIM (PSNR of the worst tenth of the frames), means over the frames made."
+    return "\n".join([legend, "", *lines, "", _origin(result.command, result.machine)])
+
+
+def speed_table(result: SpeedResult) -> str:
+    """A row for each peer, a column for each size and gap."""
+    columns = list(dict.fromkeys((row.width, row.height, row.dropped) for row in result.rows))
+    heads = [f"{width}x{height}, {dropped} dropped" for width, height, dropped in columns]
+    lines = [_line("", *heads), _line(*["---"] * (1 + len(columns)))]
+    rates = {(row.peer, row.width, row.height, row.dropped): row for row in result.rows}
+    for name in peer_names(result.rows):
+        shown = (f"{rates[name, *column].frames_per_s_best:.1f}" for column in columns)
+        lines.append(_line(name, *shown))
+    rounds = result.rows[0].rounds
+    legend = f"New frames a second, 8-bit 4:2:0, the best of {rounds} rounds in which the peers take turns."
+    return "\n".join([legend, "", *lines, "", _origin(result.command, result.machine)])
+
+
+def refresh(*, results: Path, check: bool) -> list[Path]:
+    """Brings every page's tables up to date.
+
+    Args:
+        results: The folder of the result files.
+        check: Only tell, write nothing.
+
+    Returns:
+        The pages that were stale.
+
+    Raises:
+        ValueError: A page has a marker for a table that doesn't exist.
+    """
+    makers: dict[str, Callable[[], str]] = {
+        "quality": lambda: quality_table(load_quality(results / "quality.json")),
+        "speed": lambda: speed_table(load_speed(results / "speed.json")),
+    }
+
+    def made(found: re.Match[str]) -> str:
+        name = found["name"]
+        if name not in makers:
+            raise ValueError(f"there is no table {name!r}; there are: {', '.join(makers)}")
+        return f"{found[1]}{makers[name]()}\n{found[3]}"
+
+    stale = []
+    for page in PAGES:
+        if not page.exists():
+            continue
+        before = page.read_text(encoding="utf-8")
+        after = _BLOCK.sub(made, before)
+        if after != before:
+            stale.append(page)
+            if not check:
+                page.write_text(after, encoding="utf-8")
+    return stale
+
+
+def _line(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _origin(command: str, machine: Machine) -> str:
+    return (
+        f"`{command}` on {machine.cores} cores of {machine.cpu}, Python {machine.python}, PyAV {machine.av}, "
+        f"OpenCV {machine.opencv}, commit {machine.commit}."
+    )

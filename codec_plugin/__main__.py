@@ -1,0 +1,5 @@
+"""`python -m codec_plugin` is `codec-plugin`."""
+
+from codec_plugin.cli import main
+
+main()

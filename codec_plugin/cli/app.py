@@ -1,0 +1,94 @@
+"""The group of all commands, and how errors become words and exit codes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from types import FrameType
+
+import click
+
+import codec_plugin
+from codec_plugin.errors import CodecPluginError
+
+_FAILED, _INTERRUPTED, _TERMINATED, _PIPE_CLOSED = 1, 130, 143, 141
+
+_COMMANDS = {
+    "scan": "codec_plugin.cli.scan:scan_command",
+    "double": "codec_plugin.cli.restore:double",
+    "upsample": "codec_plugin.cli.restore:upsample",
+    "restore": "codec_plugin.cli.restore:restore",
+    "thin": "codec_plugin.cli.thin:thin_command",
+    "compare": "codec_plugin.cli.compare:compare_command",
+    "engines": "codec_plugin.cli.engines:engines_command",
+    "doctor": "codec_plugin.cli.engines:doctor_command",
+}
+
+
+class _Lazy(click.Group):
+    """Imports a command's module when the command is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, attribute = _COMMANDS[cmd_name].partition(":")
+        command = getattr(import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(codec_plugin.__version__, prog_name="codec-plugin")
+def app() -> None:
+    """Finds the frames a video stream has lost and makes them again; everything else stays as it was."""
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command line and gives the exit code; errors go to standard error, one paragraph each."""
+    signal.signal(signal.SIGTERM, _terminated)
+    os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 prints its settings to standard error unless told not to
+    try:
+        app.main(
+            args=list(arguments) if arguments is not None else None,
+            standalone_mode=False,
+            prog_name="codec-plugin",
+        )
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        _complain("interrupted; nothing was left behind")
+        return _INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except CodecPluginError as error:
+        _complain(str(error))
+        return _FAILED
+    except BrokenPipeError:
+        # Who read our output has gone; what is still buffered must not raise again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _PIPE_CLOSED
+    except Exception as error:
+        if os.environ.get("CODEC_PLUGIN_TRACEBACK"):
+            traceback.print_exc()
+        _complain(
+            f"an error that this program did not foresee: {type(error).__name__}: {error}; please report it, "
+            "with what CODEC_PLUGIN_TRACEBACK=1 prints"
+        )
+        return _FAILED
+    return 0
+
+
+def _terminated(signum: int, frame: FrameType | None) -> None:
+    raise SystemExit(_TERMINATED)
+
+
+def _complain(text: str) -> None:
+    click.echo(f"codec-plugin: error: {text}", err=True)

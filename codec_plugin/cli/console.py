@@ -1,0 +1,105 @@
+"""What a job shows while it runs: progress on standard error, quiet when that is no terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.progress import BarColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from rich.text import Text
+
+from codec_plugin.runner import Progress
+
+_LONG_JOB_S = 600
+_JUDGE_AFTER_S = 8.0
+_JUDGE_AFTER_FRAMES = 24
+_STAGES = {"look": "looking", "restore": "restoring", "thin": "thinning"}
+
+
+@dataclass(slots=True)
+class Voice:
+    """Where words go, and how many of them."""
+
+    verbosity: int = 0
+    """-1 for errors only, 0 for results, 1 and more for details."""
+    err: Console = field(default_factory=lambda: Console(stderr=True, highlight=False))
+    """Standard error, for progress and notes."""
+    out: Console = field(default_factory=lambda: Console(highlight=False))
+    """Standard output, for results."""
+
+    def say(self, text: str, *, style: str | None = None) -> None:
+        """A result or note, unless -q."""
+        if self.verbosity >= 0:
+            self.err.print(text, style=style, markup=False, soft_wrap=True)
+
+    def detail(self, text: str) -> None:
+        """Something for -v."""
+        if self.verbosity >= 1:
+            self.err.print(text, style="dim", markup=False, soft_wrap=True)
+
+
+class _Speed(ProgressColumn):
+    """Frames a second, over the whole job."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:.1f} fps" if speed else "–", style="progress.data.speed")
+
+
+class Ticker:
+    """Takes progress from a job, shows it, and warns once when the job is going to be long."""
+
+    def __init__(self, voice: Voice, bar: Bar | None, *, hint: str) -> None:
+        self._voice, self._bar, self._hint = voice, bar, hint
+        self._task = bar.add_task("reading", total=None, made="") if bar else None
+        self._stage = ""
+        self._began = time.monotonic()
+        self._warned = False
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.stage != self._stage:
+            self._stage, self._began = progress.stage, time.monotonic()
+        if not self._warned:
+            self._judge(progress)
+        if self._bar is not None and self._task is not None:
+            made = f"{progress.made} made" if progress.made else ""
+            self._bar.update(
+                self._task,
+                completed=progress.frames,
+                total=progress.total,
+                description=_STAGES.get(progress.stage, progress.stage),
+                made=made,
+            )
+
+    def _judge(self, progress: Progress) -> None:
+        passed = time.monotonic() - self._began
+        if passed < _JUDGE_AFTER_S or progress.frames < _JUDGE_AFTER_FRAMES:
+            return
+        self._warned = True
+        if progress.total is None:
+            return
+        left = passed / progress.frames * (progress.total - progress.frames)
+        if left > _LONG_JOB_S:
+            self._voice.say(f"This is going to take about {left / 60:.0f} minutes. {self._hint}", style="yellow")
+
+
+@contextmanager
+def ticking(voice: Voice, *, hint: str) -> Iterator[Ticker]:
+    """A progress line on a terminal; elsewhere only the warning about long jobs."""
+    if voice.verbosity < 0 or not voice.err.is_terminal:
+        yield Ticker(voice, None, hint=hint)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        TextColumn("{task.fields[made]}", style="cyan"),
+        _Speed(),
+        TimeRemainingColumn(),
+    )
+    with Bar(*columns, console=voice.err, transient=True) as bar:
+        yield Ticker(voice, bar, hint=hint)

@@ -1,0 +1,71 @@
+"""The commands that say what is usable here: engines and doctor."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from importlib import metadata
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from codec_plugin.engine import EngineStatus, engine_names, engine_status, pick_engine
+from codec_plugin.errors import EngineError
+from codec_plugin.media.versions import encoder_states, library_versions
+
+_PACKAGES = ("av", "numpy", "opencv-python-headless", "click", "rich")
+
+
+@click.command("engines")
+def engines_command() -> None:
+    """List the engines: usable here or not, and what is missing."""
+    console = Console(highlight=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 2))
+    for name in ("engine", "here", ""):
+        table.add_column(name)
+    statuses = [engine_status(name) for name in engine_names()]
+    for status in statuses:
+        table.add_row(status.name, *_row(status))
+    console.print(table)
+    try:
+        console.print(f"--engine auto takes {pick_engine('auto')}", markup=False)
+    except EngineError as error:
+        console.print(str(error), style="yellow", markup=False)
+
+
+def _row(status: EngineStatus) -> tuple[str, str]:
+    if status.missing is None:
+        return "[green]yes[/green]", status.summary
+    return "[yellow]no[/yellow]", status.missing
+
+
+@click.command("doctor")
+def doctor_command() -> None:
+    """Show versions, encoders and engines, for a bug report; exits with 1 where something needed is missing."""
+    console = Console(highlight=False)
+    console.print(
+        f"codec-plugin {metadata.version('codec-plugin')}, Python {sys.version.split()[0]}, {platform.platform()}"
+    )
+    console.print(f"{os.cpu_count()} cores, {platform.machine()}")
+    console.print(", ".join(f"{name} {metadata.version(name)}" for name in _PACKAGES), markup=False)
+    console.print(", ".join(f"{name} {version}" for name, version in library_versions().items()), markup=False)
+    console.print()
+    healthy = True
+    for state in encoder_states():
+        mark = "[green]ok[/green]" if state.usable else "[yellow]no[/yellow]"
+        console.print(f"  {mark}  {state.name}: ", end="")
+        console.print(state.detail, markup=False)
+        healthy = healthy and (state.usable or not state.needed)
+    console.print()
+    for name in engine_names():
+        status = engine_status(name)
+        mark = "[green]ok[/green]" if status.missing is None else "[yellow]no[/yellow]"
+        console.print(f"  {mark}  engine {name}: ", end="")
+        console.print(status.missing or status.summary, markup=False)
+    if not healthy:
+        console.print(
+            "Something that the plugin needs is missing; reinstall PyAV with `pip install --force-reinstall av`."
+        )
+        sys.exit(1)

@@ -1,0 +1,210 @@
+"""The commands that make frames: double, upsample, restore."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import click
+
+from codec_plugin.cli.choices import (
+    ENCODING,
+    FILLING,
+    MANNERS,
+    PREVIEW,
+    RATE,
+    TIMING,
+    encode_options,
+    input_path,
+    output_path,
+    together,
+    window,
+)
+from codec_plugin.cli.console import Voice, ticking
+from codec_plugin.cli.files import read_plan, write_json
+from codec_plugin.engine import pick_engine
+from codec_plugin.errors import OptionError
+from codec_plugin.grids import Multiply, Resample, Restore, Verb, describe
+from codec_plugin.media.source import is_seekable
+from codec_plugin.media.writer import check_target
+from codec_plugin.options import FACTOR_RANGE, Duplicates, Repair, RestoreOptions
+from codec_plugin.plan import Action, RestorePlan
+from codec_plugin.planfile import plan_to_json
+from codec_plugin.report import RestoreReport, report_to_json
+from codec_plugin.runner import Job, plan_file, run_file
+from codec_plugin.timing import show_rate
+
+_FASTEST_ENGINE = "blend"
+
+_SHARED = together(
+    FILLING,
+    TIMING,
+    ENCODING,
+    PREVIEW,
+    click.option(
+        "--save-plan",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Write the plan as JSON and stop.",
+    ),
+    click.option(
+        "--plan",
+        "plan_path",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Run a saved plan, edited or not, or a report.",
+    ),
+    click.option("--report", metavar="FILE", help="Write what was done, frame by frame, as JSON (- for stdout)."),
+    MANNERS,
+)
+
+
+def _command(name: str, *own: Callable[[Any], Any]) -> Callable[[Any], click.Command]:
+    """A click command with IN, OUT, its own options, and those that all three share."""
+    return together(click.command(name), input_path(), output_path(), *own, _SHARED)
+
+
+@_command("double")
+def double(**given: Any) -> None:
+    """Twice the frame rate, dropped frames filled too."""
+    _run(Multiply(2), **given)
+
+
+@_command(
+    "upsample",
+    click.option(
+        "--factor",
+        type=click.IntRange(int(FACTOR_RANGE.least), int(FACTOR_RANGE.most)),
+        help="So many times the frame rate.",
+    ),
+    click.option("--fps", type=RATE, metavar="R", help="Frames a second, any rational rate: 60, 59.94, 24000/1001."),
+)
+def upsample(factor: int | None, fps: Fraction | None, **given: Any) -> None:
+    """More frames: --factor N or --fps R."""
+    if (factor is None) == (fps is None):
+        raise click.UsageError("give either --factor N or --fps R")
+    _run(Multiply(factor) if factor is not None else Resample(fps or Fraction(0)), **given)
+
+
+@_command(
+    "restore",
+    click.option(
+        "--decode/--no-decode",
+        "look_inside",
+        default=True,
+        show_default=True,
+        help="Where no frame is missing by its time, decode once to look for damaged pictures.",
+    ),
+)
+def restore(look_inside: bool, **given: Any) -> None:
+    """Fill the gaps of a film and change nothing else."""
+    _run(Restore(), look_inside=look_inside, **given)
+
+
+def _run(
+    verb: Verb,
+    *,
+    source: str,
+    target: Path,
+    engine: str,
+    duplicates: str,
+    repair: str,
+    deinterlace: bool,
+    rate: Fraction | None,
+    max_gap: Fraction,
+    scene_threshold: float,
+    video: int | None,
+    start: Fraction | None,
+    duration: Fraction | None,
+    save_plan: Path | None,
+    plan_path: Path | None,
+    report: str | None,
+    yes: bool,
+    verbose: int,
+    quiet: bool,
+    drop_unsupported: bool,
+    look_inside: bool = True,
+    **encoding: Any,
+) -> None:
+    voice = Voice(verbosity=-1 if quiet else verbose)
+    plan = read_plan(plan_path) if plan_path else None
+    options = RestoreOptions(
+        engine=engine,
+        rate=rate,
+        max_gap=max_gap,
+        scene_threshold=scene_threshold,
+        duplicates=Duplicates(duplicates),
+        repair=Repair(repair),
+        deinterlace=deinterlace,
+    )
+    with ticking(voice, hint=_hint(engine, encoding["preset"])) as ticker:
+        job = Job(
+            encode=encode_options(**encoding),
+            window=window(start, duration),
+            video=video,
+            overwrite=yes,
+            drop_unsupported=drop_unsupported,
+            look_inside=look_inside,
+            progress=ticker,
+        )
+        if save_plan is not None:
+            _save_plan(voice, save_plan, source, verb, options, job)
+            return
+        done = run_file(source, target, verb=verb, options=options, job=job, plan=plan)
+    if report is not None:
+        write_json(report, report_to_json(done))
+    _tell(voice, done)
+
+
+def _save_plan(voice: Voice, path: Path, source: str, verb: Verb, options: RestoreOptions, job: Job) -> None:
+    if not is_seekable(source):
+        raise OptionError("--save-plan needs a file that can be read twice, not a pipe")
+    check_target(path, source=Path(source), overwrite=job.overwrite)
+    found, plan = plan_file(source, verb=verb, options=options, job=job)
+    write_json(str(path), plan_to_json(plan))
+    for note in found.notes:
+        voice.say(f"  {note}")
+    voice.say(f"{path}: {_planned(plan)}; run it with --plan {path}")
+
+
+def _planned(plan: RestorePlan) -> str:
+    parts = [f"{plan.frame_count} frames out", f"{plan.count(Action.FILL)} to make"]
+    for action, words in ((Action.HOLD, "to hold"), (Action.DROP, "to drop")):
+        if plan.count(action):
+            parts.append(f"{plan.count(action)} {words}")
+    return ", ".join(parts)
+
+
+def _hint(engine: str, preset: str | None) -> str:
+    """The faster choice, by name."""
+    used = pick_engine(engine)
+    choices = [] if used == _FASTEST_ENGINE else [f"--engine {'dis' if used not in ('dis',) else _FASTEST_ENGINE}"]
+    if preset is None:
+        choices.append("--preset veryfast")
+    choices.append("--duration 10 for a preview")
+    return "Faster: " + ", ".join(choices) + "."
+
+
+def _tell(voice: Voice, done: RestoreReport) -> None:
+    made = ", ".join(f"{count} {'held' if name == 'hold' else 'by ' + name}" for name, count in done.by_engine.items())
+    copied = any(note.kind == "copied" for note in done.notes)
+    if copied:
+        voice.say(f"{done.output}: no gaps; copied packet for packet")
+    else:
+        rate = f" at {show_rate(done.plan.rate)} fps" if done.plan.rate else ""
+        what = describe(done.plan.verb)
+        voice.say(f"{done.output}: {what}: {done.frame_count} frames{rate}, {made or 'none'} made")
+        voice.say(f"  {done.source_frames} source frames untouched in time; {done.encoder}; {done.seconds:.1f} s")
+    for reason, count in done.held_reasons.items():
+        voice.say(f"  {count} held: {reason}", style="yellow")
+    for note in done.notes:
+        if note.kind == "copied":
+            continue
+        voice.say(f"  {note.text}", style="yellow" if note.kind in ("lost", "counted") else None)
+    for outcome in done.outcomes:
+        voice.detail(
+            f"  {outcome.left_pts} – {outcome.right_pts}: {len(outcome.target_pts)} {outcome.action} "
+            f"{outcome.engine or ''} ({outcome.reason}{'; ' + outcome.held_because if outcome.held_because else ''})"
+        )

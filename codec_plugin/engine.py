@@ -1,0 +1,216 @@
+"""`Engine`: what makes the missing pictures. This page is all that someone needs to write another one.
+
+An engine is a class with an `info`, an `estimate` and a `fill`:
+
+    class Left:
+        '''Repeats the left picture.'''
+
+        info = EngineInfo(name="left", summary="repeats the frame on the left")
+
+        def estimate(self, size: tuple[int, int], *, positions: int) -> Estimate:
+            return Estimate(seconds=0.0, bytes=0)
+
+        def fill(self, request: FillRequest) -> Iterator[Picture]:
+            for _ in request.positions:
+                yield replace(request.left, key=None)
+
+        def close(self) -> None: ...
+
+Register it in the entry-point group `codec_plugin.engines` under the name that `--engine` shall take:
+
+    [project.entry-points."codec_plugin.engines"]
+    left = "my_package:Left"
+
+The restorer promises: both pictures have the same size and layout, one of `info.layouts` (it converts where the
+source has another, and converts back what was made); positions are strictly rising and inside (0, 1); `fill` is
+called from one thread at a time; requests come in presentation order, so that the right picture of one is often the
+left picture of the next (compare `Picture.key`). The engine promises: one picture for each position, in order,
+of the same size and layout; it never writes to what it was given; it raises `CannotFill` with a reason, before
+the first picture where it can, instead of yielding something that it knows is bad.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from fractions import Fraction
+from importlib import import_module, metadata
+from itertools import pairwise
+from typing import Protocol, runtime_checkable
+
+from codec_plugin.errors import EngineError
+from codec_plugin.picture import Picture
+
+ENTRY_POINT_GROUP = "codec_plugin.engines"
+
+_BUILT_IN = {
+    "dis": "flowfill:DisEngine",
+    "blend": "flowfill:BlendEngine",
+    "repeat": "flowfill:RepeatEngine",
+}
+
+
+class Take(StrEnum):
+    """Which pixels an engine wants."""
+
+    NATIVE = "native"
+    """The source's own planes: integers of 8 to 16 bits, any family and subsampling."""
+    RGB = "rgb"
+    """R'G'B' as float32 in [0, 1], in the source's own transfer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineInfo:
+    """What an engine says of itself before it is given anything."""
+
+    name: str
+    """The name it goes by, as in `--engine`."""
+    summary: str
+    """One line for `codec-plugin engines`."""
+    take: Take = Take.NATIVE
+    """Which pixels it wants."""
+    max_positions: int | None = None
+    """The most frames it makes in one gap; None for any number."""
+    min_size: int = 1
+    """The least width and height in pixels that it can work on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """What a fill is going to cost, roughly; for warnings and budgets, not for accounts."""
+
+    seconds: float
+    """Wall time on this machine."""
+    bytes: int
+    """Memory beside the pictures themselves."""
+
+
+AUTO = "auto"
+_AUTO_ORDER = ("rife", "dis", "blend")
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FillRequest:
+    """One gap to fill: the two pictures beside it, and where between them the new ones stand."""
+
+    left: Picture
+    """The last picture before the gap."""
+    right: Picture
+    """The first picture after it; same size, layout and colour."""
+    positions: tuple[Fraction, ...]
+    """Where the pictures stand between left (0) and right (1): exact, strictly rising, inside (0, 1)."""
+    interval: Fraction
+    """Seconds from left to right."""
+    seed: int = 0
+    """For engines with randomness; derived from the task, so that a gap comes out the same in any order."""
+    cancelled: Callable[[], bool] = field(default=_never, compare=False)
+    """A slow engine asks this between its steps and stops with `Cancelled` once it says True."""
+    progress: Callable[[float], None] | None = field(default=None, compare=False)
+    """Where given, a slow engine calls it with the share done, 0 to 1."""
+
+    def __post_init__(self) -> None:
+        inside = all(0 < position < 1 for position in self.positions)
+        rising = all(a < b for a, b in pairwise(self.positions))
+        if not self.positions or not inside or not rising:
+            shown = ", ".join(str(position) for position in self.positions)
+            raise ValueError(f"positions must rise strictly inside (0, 1), not: {shown or 'none'}")
+        if self.left.layout != self.right.layout or self.left.planes[0].shape != self.right.planes[0].shape:
+            raise ValueError("left and right must have one size and one layout")
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Makes the pictures between two others. See the module's docstring for the promises on both sides."""
+
+    info: EngineInfo
+
+    def estimate(self, size: tuple[int, int], *, positions: int) -> Estimate:
+        """What filling one gap of `positions` frames at `size` (width, height) pixels costs here."""
+        ...
+
+    def fill(self, request: FillRequest) -> Iterator[Picture]:
+        """Yields one picture for each of the request's positions, in their order.
+
+        Raises:
+            CannotFill: the engine can't fill this gap well; the restorer holds a frame and reports the reason.
+        """
+        ...
+
+    def close(self) -> None:
+        """Frees what the engine holds. It may be called twice."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineStatus:
+    """Whether an engine can be used here, for `codec-plugin engines`."""
+
+    name: str
+    """As in `--engine`."""
+    summary: str
+    """One line of what it is; empty where it could not be loaded."""
+    missing: str | None
+    """What is missing and how to get it; None where the engine is usable."""
+
+
+def engine_names() -> tuple[str, ...]:
+    """The names of every engine, usable or not: the built-in ones, then those of other packages."""
+    others = (entry.name for entry in metadata.entry_points(group=ENTRY_POINT_GROUP))
+    return tuple(dict.fromkeys((*_BUILT_IN, *sorted(others))))
+
+
+def engine_class(name: str) -> type[Engine]:
+    """The class behind an engine's name, imported but not made.
+
+    Raises:
+        EngineError: there is no such engine, or its package can't be imported.
+    """
+    targets = {entry.name: entry.value for entry in metadata.entry_points(group=ENTRY_POINT_GROUP)} | _BUILT_IN
+    if name not in targets:
+        raise EngineError(f"no engine is called {name!r}; there are: {', '.join(engine_names())}")
+    module_name, _, attribute = targets[name].partition(":")
+    try:
+        loaded = getattr(import_module(module_name), attribute)
+    except (ImportError, AttributeError) as error:
+        raise EngineError(f"engine {name!r} can't be loaded from {targets[name]}: {error}") from error
+    return loaded  # type: ignore[no-any-return]  # an entry point's type can't be known
+
+
+def load_engine(name: str) -> Engine:
+    """Makes an engine by its name, with its own defaults.
+
+    Raises:
+        EngineError: there is no such engine, or something that it needs is missing.
+    """
+    return engine_class(name)()
+
+
+def pick_engine(name: str) -> str:
+    """An engine's name made definite: "auto" becomes the best one that is usable here.
+
+    Raises:
+        EngineError: the engine named isn't there or isn't usable; nothing else is taken in its place.
+    """
+    if name != AUTO:
+        engine_class(name)
+        return name
+    for candidate in _AUTO_ORDER:
+        if candidate in engine_names() and engine_status(candidate).missing is None:
+            return candidate
+    raise EngineError("no engine is usable here; `codec-plugin engines` says what is missing for each")
+
+
+def engine_status(name: str) -> EngineStatus:
+    """Whether an engine is usable here; never raises for one that isn't."""
+    try:
+        engine = load_engine(name)
+    except EngineError as error:
+        return EngineStatus(name=name, summary="", missing=str(error))
+    summary = engine.info.summary
+    engine.close()
+    return EngineStatus(name=name, summary=summary, missing=None)

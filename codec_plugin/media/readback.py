@@ -1,0 +1,47 @@
+"""Reading a finished file's times back, before it gets its final name."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+
+from codec_plugin.errors import OutputError
+from codec_plugin.media.packets import packet_table
+from codec_plugin.media.writer import Writer
+from codec_plugin.timing import Ticks, round_half_up
+
+_ROUNDING_TICKS = 1  # what a container's own time base may move a frame by, against another
+
+
+def check_times(writer: Writer, written: Ticks, *, time_base: Fraction) -> Fraction:
+    """Holds a finished file against what was written into it.
+
+    Args:
+        writer: after `finish`, before `commit`.
+        written: the times of all frames written, in ticks, rising.
+        time_base: seconds a tick.
+
+    Returns:
+        Seconds that all times were moved by.
+
+    Raises:
+        OutputError: the file shows another number of frames, or moved them against each other by more than its own
+            time base must.
+    """
+    table = packet_table(writer.part, picture=writer.picture_index)
+    if table.pts.size != written.size:
+        raise OutputError(
+            f"{writer.target}: {written.size} frames were written and the file shows {table.pts.size}; "
+            "this container can't keep their times: write to .mkv or .mp4"
+        )
+    ticks = time_base / table.time_base
+    expected = np.asarray([round_half_up(int(pts) * ticks) for pts in written], dtype=np.int64)
+    moved = table.pts - expected
+    if int(moved.max() - moved.min()) > _ROUNDING_TICKS:
+        worst = int(np.argmax(np.abs(moved - moved[0])))
+        raise OutputError(
+            f"{writer.target}: the container moved frame {worst} by {int(moved[worst] - moved[0])} ticks of "
+            f"{table.time_base} s against the first; write to .mkv or .mp4"
+        )
+    return int(np.median(moved)) * table.time_base

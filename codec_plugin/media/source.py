@@ -1,0 +1,121 @@
+"""Opening an input, and finding its picture stream."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import av
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from codec_plugin.errors import InputError
+
+_TEXT_FORMATS = ("tty", "bin", "adf", "idf", "xbin", "ansi")  # demuxers that take any text for a picture
+
+Source = str | os.PathLike[str] | BinaryIO
+"""A path, "-" for standard input, or an open binary file (seekable or not)."""
+
+
+def source_name(source: Source) -> str:
+    """What to call a source in messages."""
+    if isinstance(source, (str, os.PathLike)):
+        return "standard input" if str(source) == "-" else str(source)
+    return str(getattr(source, "name", "the stream"))
+
+
+@contextmanager
+def input_errors(name: str) -> Iterator[None]:
+    """Turns PyAV's and the system's errors into `InputError`s that name the file and say what to do."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise InputError(f"{name}: no such file") from error
+    except IsADirectoryError as error:
+        raise InputError(f"{name}: is a directory, not a video file") from error
+    except PermissionError as error:
+        raise InputError(f"{name}: no permission to read it") from error
+    except (av.error.InvalidDataError, av.error.EOFError) as error:
+        raise InputError(f"{name}: not a video file, or damaged beyond reading (FFmpeg finds no container)") from error
+    except av.error.FFmpegError as error:
+        raise InputError(f"{name}: FFmpeg can't read it: {error.strerror or error}") from error
+
+
+def open_input(source: Source) -> InputContainer:
+    """Opens a container for reading.
+
+    Raises:
+        InputError: it isn't there, isn't readable, or isn't a container that FFmpeg knows.
+    """
+    name = source_name(source)
+    container = _opened(source, name)
+    if container.format.name in _TEXT_FORMATS:
+        container.close()
+        raise InputError(f"{name}: not a video file but text (FFmpeg would draw it: {container.format.name})")
+    return container
+
+
+def _opened(source: Source, name: str) -> InputContainer:
+    with input_errors(name):
+        if not isinstance(source, (str, os.PathLike)):
+            return av.open(source, "r", metadata_errors="replace")
+        if str(source) == "-":
+            return av.open(sys.stdin.buffer, "r", metadata_errors="replace")
+        path = Path(source)
+        if path.is_dir():
+            raise IsADirectoryError(name)
+        if path.exists() and path.is_file() and path.stat().st_size == 0:
+            raise InputError(f"{name}: the file is empty")
+        return av.open(os.fspath(path), "r", metadata_errors="replace")
+
+
+def is_seekable(source: Source) -> bool:
+    """Whether the source can be read twice: a regular file can, a pipe can't. Says nothing of its being there."""
+    if isinstance(source, (str, os.PathLike)):
+        return str(source) != "-" and not _is_special(Path(source))
+    seekable = getattr(source, "seekable", None)
+    return bool(seekable and seekable())
+
+
+def _is_special(path: Path) -> bool:
+    """Whether a path is a pipe, a socket or a device."""
+    try:
+        return path.exists() and not path.is_file() and not path.is_dir()
+    except OSError:  # a directory on the way may not be entered: opening the file will say so
+        return False
+
+
+def is_cover_art(stream: VideoStream) -> bool:
+    """Whether a video stream is a still that belongs to the tags (an attached picture), not a film."""
+    return bool(stream.disposition & Disposition.attached_pic)
+
+
+def pick_video(container: InputContainer, index: int | None = None) -> VideoStream:
+    """The video stream to work on: the one asked for, or the default one, or the first that isn't cover art.
+
+    Args:
+        container: an open input.
+        index: the stream's index in the file, as `scan` shows it.
+
+    Raises:
+        InputError: there is none, or the index isn't a video stream.
+    """
+    videos = list(container.streams.video)
+    if index is not None:
+        chosen = next((stream for stream in videos if stream.index == index), None)
+        if chosen is None:
+            there = ", ".join(str(stream.index) for stream in videos) or "none"
+            raise InputError(f"{container.name}: stream {index} is not a video stream (video streams: {there})")
+        return chosen
+    films = [stream for stream in videos if not is_cover_art(stream)]
+    if not films:
+        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
+        extra = "; its only picture is cover art" if videos else ""
+        raise InputError(f"{container.name}: no video stream (it holds {kinds}{extra})")
+    defaults = [stream for stream in films if stream.disposition & Disposition.default]
+    return (defaults or films)[0]

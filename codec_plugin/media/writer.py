@@ -1,0 +1,360 @@
+"""`Writer`: the encoded picture stream beside copies of all others, under a temporary name until it is whole."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import av
+from av.container import InputContainer, OutputContainer
+from av.stream import Stream
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from codec_plugin.errors import CannotHold, OutputError
+from codec_plugin.media.color import dynamic_metadata_of, hdr_of, tags_of
+from codec_plugin.media.encoders import EncoderChoice, Film, add_encoder, choose_encoder, open_encoder
+from codec_plugin.media.nal import length_size_of
+from codec_plugin.media.packets import AnyPacket
+from codec_plugin.media.passthrough import (
+    Copy,
+    Loss,
+    becomes_attachment,
+    copy_stream,
+    describe,
+    is_carried_otherwise,
+    shift,
+)
+from codec_plugin.media.source import Source, open_input, pick_video
+from codec_plugin.options import EncodeOptions
+from codec_plugin.timing import round_half_up
+
+if TYPE_CHECKING:
+    from av.container.core import Chapter  # a type that exists for checkers only
+
+_ASPECT_LOST_IN = ("matroska", "webm", "yuv4mpegpipe")
+_ASPECT_IN_BITSTREAM = ("h264", "hevc", "mpeg4", "mpeg2video")
+_KEEPS_START = ("mpegts",)
+
+
+@contextmanager
+def output_errors(name: str) -> Iterator[None]:
+    """Turns PyAV's and the system's errors into `OutputError`s that name the file and say what to do."""
+    try:
+        yield
+    except CannotHold as error:
+        if str(error).startswith(name):
+            raise
+        raise CannotHold(f"{name}: {error}") from error
+    except OutputError:
+        raise
+    except FileNotFoundError as error:
+        raise OutputError(f"{name}: the directory does not exist") from error
+    except PermissionError as error:
+        raise OutputError(f"{name}: no permission to write there") from error
+    except OSError as error:  # PyAV's errors with an errno are OSErrors too
+        full = "; free some space, or write to another disk" if error.errno == 28 else ""
+        raise OutputError(f"{name}: can't be written: {error.strerror or error}{full}") from error
+    except (av.error.FFmpegError, ValueError) as error:
+        raise OutputError(f"{name}: FFmpeg can't write it: {error}") from error
+
+
+def check_target(target: Path, *, source: Path | None, overwrite: bool) -> None:
+    """Refuses an output that would destroy something, before anything is read.
+
+    Raises:
+        OutputError: the output is the input, or exists and may not be overwritten, or has no known format.
+    """
+    with output_errors(str(target)):
+        target.exists()  # says so where a directory on the way may not be entered
+    _check_format(target)
+    if source is not None and target.exists() and _is_same(source, target):
+        raise OutputError(f"{target}: output and input are the same file; give the output another name")
+    if target.is_dir():
+        raise OutputError(f"{target}: is a directory; give the output a file name")
+    if target.exists() and not overwrite:
+        raise OutputError(f"{target}: exists already; --yes overwrites it")
+    if not target.parent.is_dir():
+        raise OutputError(f"{target}: the directory {target.parent} does not exist")
+
+
+def _check_format(target: Path) -> None:
+    if not target.suffix:
+        raise OutputError(f"{target}: the name has no ending to tell the format by; try {target}.mkv")
+    try:
+        _trial(target).close()
+    except (ValueError, av.error.FFmpegError) as error:
+        raise OutputError(
+            f"{target}: FFmpeg knows no format with the ending {target.suffix}; "
+            "try .mkv, .mp4, .mov, .ts, .webm or .avi"
+        ) from error
+
+
+def _trial(target: Path) -> OutputContainer:
+    """An output of the target's format that goes nowhere; FFmpeg tells the format only by a file's name."""
+    with tempfile.TemporaryDirectory() as folder, av.open(f"{folder}/trial{target.suffix}", "w") as named:
+        return av.open(os.devnull, "w", format=named.format.name)
+
+
+def _is_same(source: Path, target: Path) -> bool:
+    try:
+        return os.path.samefile(source, target)
+    except OSError:  # the source isn't there or can't be reached: opening it will say so
+        return False
+
+
+def copies_picture(source: Source, target: Path, *, video: int | None) -> bool:
+    """Whether a target's format can hold the picture stream's packets as they are."""
+    with open_input(source) as container, _trial(target) as trial:
+        picture = pick_video(container, video)
+        if trial.format.name == "avi" and length_size_of(picture.codec_context.extradata, codec=picture.codec.name):
+            return False  # FFmpeg's AVI muxer wants start codes and doesn't make them itself
+        try:
+            copy_stream(picture, output=trial)
+        except CannotHold:
+            return False
+    return True
+
+
+class Writer:
+    """Writes one file: pictures that it encodes (or copies), and packets of other streams as they are.
+
+    The file has a temporary name beside the target until `commit`; leaving the context without it removes it.
+
+    Raises:
+        CannotHold: the container can't hold one of the source's streams (and `drop_unsupported` is off), or the
+            encoder can't take the frames.
+        OutputError: the file can't be written.
+    """
+
+    def __init__(
+        self,
+        target: Path,
+        *,
+        source: InputContainer,
+        picture: VideoStream,
+        encode: EncodeOptions,
+        rate: Fraction,
+        time_base: Fraction,
+        offset: Fraction = Fraction(0),
+        drop_unsupported: bool = False,
+        copy_picture: bool = False,
+    ) -> None:
+        self.target = target
+        self.losses: list[Loss] = []
+        self.choice: EncoderChoice | None = None
+        self._source, self._picture, self._encode = source, picture, encode
+        self._rate, self._time_base = rate, time_base
+        self._copies: dict[int, Copy] = {}
+        self._early: list[AnyPacket] = []
+        self._encoder: VideoStream | None = None
+        self._last_pts: int | None = None
+        self._drop_unsupported, self._copy_picture = drop_unsupported, copy_picture
+        self._part = target.with_name(f".{target.stem}.part-{secrets.token_hex(4)}{target.suffix}")
+        self.container = self._open()
+        self.offset = Fraction(0) if self.container.format.name in _KEEPS_START else offset
+        try:
+            self._check_streams()
+        except BaseException:
+            self._discard()
+            raise
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._discard()
+
+    @property
+    def part(self) -> Path:
+        """Where the file is until it is whole."""
+        return self._part
+
+    @property
+    def picture_index(self) -> int:
+        """The picture stream's index in the output."""
+        if self._encoder is not None:
+            return int(self._encoder.index)
+        return int(self._copies[self._picture.index].target.index)
+
+    @property
+    def copied_indices(self) -> tuple[int, ...]:
+        """The source's streams whose packets this writer wants."""
+        return tuple(
+            stream.index
+            for stream in self._wanted
+            if stream.type != "attachment" and (self._copy_picture or stream.index != self._picture.index)
+        )
+
+    def write_frame(self, frame: VideoFrame, *, pts: int) -> None:
+        """Encodes a frame to be shown at `pts`, in ticks of the output time base; they come in rising order."""
+        with output_errors(str(self.target)):
+            if self._encoder is None:
+                self._begin(frame)
+            assert self._encoder is not None
+            frame.pts, frame.time_base = pts, self._time_base
+            frame.pict_type = 0  # else the source's picture types bind the encoder
+            self._last_pts = pts
+            self._mux_encoded(frame)
+
+    def write_packet(self, packet: AnyPacket) -> None:
+        """Copies a packet of one of the streams in `copied_indices`."""
+        with output_errors(str(self.target)):
+            if self._copies or self._encoder is not None:
+                self._mux_copied(packet)
+                return
+            # Nothing can be written before the first picture: its properties, and the cover art that a demuxer
+            # gives before all else, belong into the header.
+            self._early.append(packet)
+            if self._copy_picture and packet.stream_index == self._picture.index:
+                self._add_streams(None)
+                self._mux_early()
+
+    def finish(self) -> None:
+        """Drains the encoder and writes the file's end; it still has its temporary name."""
+        with output_errors(str(self.target)):
+            if self._encoder is not None:
+                self._mux_encoded(None)
+            self.container.close()
+
+    def commit(self) -> None:
+        """Gives the file its final name."""
+        with output_errors(str(self.target)):
+            os.replace(self._part, self.target)
+
+    def _open(self) -> OutputContainer:
+        options = {"movflags": "use_metadata_tags"} if self.target.suffix.lower() in (".mp4", ".mov", ".m4v") else {}
+        with output_errors(str(self.target)):
+            return av.open(str(self._part), "w", container_options=options)
+
+    def _check_streams(self) -> None:
+        """Finds out what the container can't hold before anything is decoded, by adding it all to a trial file."""
+        self._wanted: list[Stream] = []
+        trial = av.open(os.devnull, "w", format=self.container.format.name)
+        for stream in self._source.streams:
+            if stream.index == self._picture.index:
+                self._wanted.append(stream)
+                continue
+            if is_carried_otherwise(stream, container=self._source):
+                continue
+            try:
+                copy_stream(stream, output=trial)
+            except CannotHold as error:
+                if not self._drop_unsupported:
+                    raise CannotHold(f"{self.target}: {error}") from error
+                self.losses.append(Loss(what=describe(stream), why=f"{self.container.format.name} can't hold it"))
+            else:
+                self._wanted.append(stream)
+        trial.close()
+
+    def _begin(self, frame: VideoFrame) -> None:
+        self._film = Film(
+            codec=self._picture.codec_context.name,
+            size=(frame.width, frame.height),
+            pixel_format=frame.format.name,
+            rate=self._rate,
+            time_base=self._time_base,
+            hdr=hdr_of(frame),
+            is_hdr=tags_of(frame).is_hdr,
+        )
+        self.choice = choose_encoder(self._encode, container=self.container, film=self._film)
+        self._note_losses(frame)
+        self._add_streams(frame)
+        self._mux_early()
+
+    def _add_streams(self, first: VideoFrame | None) -> None:
+        """Adds every stream in the source's order, so that indices stay what they were."""
+        for stream in self._wanted:
+            if stream.index != self._picture.index or first is None:
+                cover = self._cover(stream)
+                self._copies[stream.index] = copy_stream(stream, output=self.container, cover=cover)
+            else:
+                self._encoder = self._add_picture(first)
+        self._take_metadata()
+        self.container.start_encoding()
+
+    def _add_picture(self, frame: VideoFrame) -> VideoStream:
+        assert self.choice is not None
+        stream = add_encoder(self.container, self.choice, film=self._film)
+        context, tags = stream.codec_context, tags_of(frame)
+        context.color_primaries, context.color_trc = tags.primaries, tags.transfer
+        context.colorspace, context.color_range = tags.matrix, tags.color_range
+        aspect = self._picture.codec_context.sample_aspect_ratio or self._picture.sample_aspect_ratio
+        if aspect:
+            context.sample_aspect_ratio = aspect
+        open_encoder(stream, self.choice)
+        if frame.rotation:
+            stream.set_display_rotation(frame.rotation)
+        ours = ("encoder", "duration", "number_of_frames", "number_of_bytes", "bps")
+        stale = {key for key in self._picture.metadata if key.lower().startswith(("_statistics", *ours))}
+        stream.metadata.update({k: v for k, v in self._picture.metadata.items() if k not in stale})
+        stream.disposition = self._picture.disposition
+        return stream
+
+    def _mux_early(self) -> None:
+        for packet in self._early:
+            self._mux_copied(packet)
+        self._early.clear()
+
+    def _cover(self, stream: Stream) -> bytes:
+        """The picture of cover art that becomes an attachment; empty for other streams."""
+        if not becomes_attachment(stream, output=self.container):
+            return b""
+        return next((bytes(packet) for packet in self._early if packet.stream_index == stream.index), b"")
+
+    def _take_metadata(self) -> None:
+        own = ("major_brand", "minor_version", "compatible_brands", "encoder")
+        self.container.metadata.update({k: v for k, v in self._source.metadata.items() if k.lower() not in own})
+        if chapters := [self._moved(chapter) for chapter in self._source.chapters()]:
+            self.container.set_chapters(chapters)
+            if self.container.format.name in ("mpegts", "avi", "mpeg"):
+                self.losses.append(Loss(what="chapters", why=f"{self.container.format.name} keeps none"))
+
+    def _moved(self, chapter: Chapter) -> Chapter:
+        ticks = round_half_up(self.offset / (chapter["time_base"] or Fraction(1)))
+        start, end = (max(chapter[edge] + ticks, 0) for edge in ("start", "end"))
+        return {**chapter, "start": start, "end": end}
+
+    def _note_losses(self, frame: VideoFrame) -> None:
+        for name in dynamic_metadata_of(frame):
+            self.losses.append(Loss(what=f"{name} metadata", why="no encoder here writes it; the base layer stays"))
+        form, codec = self.container.format.name, self._picture.codec_context.name
+        aspect = self._picture.sample_aspect_ratio
+        assert self.choice is not None
+        made = av.codec.Codec(self.choice.name, "w").canonical_name
+        if aspect and aspect != 1 and form in _ASPECT_LOST_IN and made not in _ASPECT_IN_BITSTREAM:
+            why = f"{made} in {form} can't carry it through FFmpeg's muxer; write to .mp4, or encode {codec} as H.264"
+            self.losses.append(Loss(what=f"sample aspect ratio {aspect.numerator}:{aspect.denominator}", why=why))
+
+    def _mux_encoded(self, frame: VideoFrame | None) -> None:
+        assert self._encoder is not None
+        for packet in self._encoder.encode(frame):
+            shift(packet, self.offset)
+            self.container.mux(packet)
+
+    def _mux_copied(self, packet: AnyPacket) -> None:
+        copy = self._copies.get(packet.stream_index)
+        if copy is None or not self._is_kept(packet):
+            return
+        shift(packet, self.offset)
+        for converted in copy.convert(packet):
+            self.container.mux(converted)
+
+    def _is_kept(self, packet: AnyPacket) -> bool:
+        """Pre-roll that an edit list hides would be shown by a container without edit lists."""
+        return not packet.is_discard or self.container.format.name in ("mp4", "mov")
+
+    def _discard(self) -> None:
+        # It is thrown away; what went wrong with it was raised before.
+        with suppress(av.error.FFmpegError, ValueError, OSError):
+            self.container.close()
+        self._part.unlink(missing_ok=True)

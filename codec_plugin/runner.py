@@ -1,0 +1,407 @@
+"""Runs a plan from file to file: decode, fill and encode side by side. The one orchestrator."""
+
+from __future__ import annotations
+
+import os
+import time
+from array import array
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from codec_plugin.engine import Engine, pick_engine
+from codec_plugin.errors import OptionError, PlanError, UnsupportedInput
+from codec_plugin.grids import Resample, Restore, Verb, output_parts, verb_factor
+from codec_plugin.media.packets import HIDDEN, TWICE, UNTIMED, Packet
+from codec_plugin.media.probe import TimeKeeping
+from codec_plugin.media.readback import check_times
+from codec_plugin.media.reader import Reader, Window
+from codec_plugin.media.source import Source, input_errors, is_seekable, open_input, pick_video, source_name
+from codec_plugin.media.writer import Writer, check_target, copies_picture
+from codec_plugin.options import Duplicates, EncodeOptions, Repair, RestoreOptions
+from codec_plugin.plan import RestorePlan, make_plan
+from codec_plugin.report import Note, RestoreReport, resolve
+from codec_plugin.schedule import LiveSchedule, PlanSchedule, Schedule
+from codec_plugin.stages import ahead
+from codec_plugin.timeline.inspect import Look
+from codec_plugin.timeline.scan import Scan, scan
+from codec_plugin.timing import FrameClock, Ticks, show_rate, show_time
+from codec_plugin.weave import Outcome, Weaver, WeaveSettings
+
+_DEPTH = 8  # items between stages: enough to ride out a slow frame, little enough to keep memory small
+_EDIT_LISTS = (".mp4", ".mov", ".m4v")
+_FALLBACK_RATE = Fraction(25)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a job is."""
+
+    stage: str
+    """"look" while the film is read to find damage or repeats, "restore" while frames are written."""
+    frames: int
+    """Frames done."""
+    total: int | None
+    """Frames there will be; None where the stream can be read only once."""
+    made: int
+    """Of the frames done, those that were made."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """Everything about one run that isn't in the plan."""
+
+    encode: EncodeOptions = field(default_factory=EncodeOptions)
+    """How the picture stream is written."""
+    window: Window = field(default_factory=Window)
+    """Which part of the film."""
+    video: int | None = None
+    """Index of the video stream; None for the film's own."""
+    overwrite: bool = False
+    """Whether an existing output may be replaced."""
+    drop_unsupported: bool = False
+    """Leave out streams that the container can't hold, and report it; else they are an error."""
+    look_inside: bool = True
+    """Where no frame is missing by its time, decode once to see whether pictures are damaged."""
+    progress: Callable[[Progress], None] = lambda progress: None
+    """Called after each frame."""
+    cancelled: Callable[[], bool] = lambda: False
+    """Asked often; True stops the job and leaves nothing behind."""
+    engine: Engine | None = None
+    """An engine to use in place of one loaded by name."""
+
+
+def plan_file(
+    source: Source, *, verb: Verb, options: RestoreOptions | None = None, job: Job | None = None
+) -> tuple[Scan, RestorePlan]:
+    """Scans a file and plans it; writes nothing.
+
+    Raises:
+        InputError: the file can't be read.
+        UnsupportedInput: it is interlaced, or its times jump back.
+        EngineError: the engine isn't usable here.
+    """
+    options, job = options or RestoreOptions(), job or Job()
+    look = Look(taint=options.repair is Repair.TAINTED, repeats=options.duplicates is Duplicates.FILL)
+    found = _scan(source, options, job, decode=look != Look(), look=look)
+    check_source(found, options)
+    return found, _planned(found, verb, options, job)
+
+
+def run_file(
+    source: Source,
+    target: str | os.PathLike[str],
+    *,
+    verb: Verb,
+    options: RestoreOptions | None = None,
+    job: Job | None = None,
+    plan: RestorePlan | None = None,
+) -> RestoreReport:
+    """Restores, doubles or resamples a file into another one.
+
+    Args:
+        source: a path, "-", or an open binary file; one that can't be read twice is worked on in one pass.
+        target: the output; its ending says the format.
+        verb: what is to be done; a given plan's own verb wins.
+        options: how gaps are found and filled.
+        job: everything else.
+        plan: run this instead of planning.
+
+    Raises:
+        InputError, OutputError: on either side; nothing is left under the output's name.
+        PlanError: the plan is for another stream, or its promise was not kept.
+        EngineError: an engine isn't usable, or broke its promise.
+    """
+    options, job = (plan.options if plan else options) or RestoreOptions(), job or Job()
+    started = time.monotonic()
+    path = Path(target)
+    check_target(path, source=_path_of(source), overwrite=job.overwrite)
+    if not is_seekable(source):
+        return _run_live(source, path, verb, options, job, started=started)
+    if plan is None:
+        found, plan = plan_file(source, verb=verb, options=options, job=job)
+    else:
+        found = _scan(source, options, job)
+        check_source(found, options)
+        _check_plan(plan, found)
+    if plan.changes_nothing and isinstance(plan.verb, Restore) and job.window.is_whole:
+        found, plan = _looked_inside(source, found, plan, options, job)
+        if plan.changes_nothing and _uncopyable(source, path, found, job) is None:
+            return _copy_file(source, path, found, plan, job, started=started)
+    return _run_planned(source, path, found, plan, job, started=started)
+
+
+def _path_of(source: Source) -> Path | None:
+    return Path(source) if isinstance(source, (str, os.PathLike)) and str(source) != "-" else None
+
+
+def _scan(source: Source, options: RestoreOptions, job: Job, *, decode: bool = False, look: Look | None = None) -> Scan:
+    return scan(
+        source,
+        options=options,
+        decode=decode,
+        video=job.video,
+        window=job.window,
+        look=look,
+        progress=lambda frames: job.progress(Progress(stage="look", frames=frames, total=None, made=0)),
+    )
+
+
+def _planned(found: Scan, verb: Verb, options: RestoreOptions, job: Job) -> RestorePlan:
+    return make_plan(
+        found.timeline,
+        verb=verb,
+        options=options,
+        engine=_engine_name(options, job),
+        source=found.info.name,
+        digest=found.digest,
+        bad=found.bad(options),
+    )
+
+
+def check_source(found: Scan, options: RestoreOptions) -> None:
+    """Refuses what can't be written as one stream: fields (unless they are to be woven), times that jump back."""
+    name, video = found.info.name, found.info.video
+    if video.is_interlaced and not options.deinterlace:
+        raise UnsupportedInput(f"{name}: the video is interlaced; --deinterlace makes whole frames of it first")
+    if found.timeline.backward_jumps:
+        at = show_time(found.timeline.backward_jumps[0] * found.timeline.time_base)
+        raise UnsupportedInput(
+            f"{name}: times jump back at {at} (files joined end to end?), and one output can't; "
+            "split it there, or give it new times first by remuxing"
+        )
+
+
+def _check_plan(plan: RestorePlan, found: Scan) -> None:
+    if plan.digest is not None and plan.digest != found.digest:
+        raise PlanError(
+            f"the plan was made for {plan.source}, and {found.info.name} is another stream "
+            "(or was changed since); make a new plan with --save-plan"
+        )
+    if plan.time_base != found.timeline.time_base:
+        raise PlanError(f"the plan counts in {plan.time_base} s, {found.info.name} in {found.timeline.time_base} s")
+    there = {int(pts) for segment in found.timeline.segments for pts in segment.pts}
+    for task in plan.tasks:
+        for pts in (task.left_pts, task.right_pts):
+            if pts is not None and pts not in there:
+                raise PlanError(f"task {task.id} stands beside a source frame at pts {pts}, and there is none")
+
+
+def _looked_inside(
+    source: Source, found: Scan, plan: RestorePlan, options: RestoreOptions, job: Job
+) -> tuple[Scan, RestorePlan]:
+    """No frame is missing by its time; only decoding tells whether one is damaged."""
+    if not job.look_inside or found.inspection is not None or plan.tasks:
+        return found, plan
+    deeper = _scan(source, options, job, decode=True, look=Look())
+    return deeper, _planned(deeper, plan.verb, options, job)
+
+
+def _uncopyable(source: Source, path: Path, found: Scan, job: Job) -> str | None:
+    """Why a sound film's packets can't go over as they are, if there is a reason."""
+    if found.info.video.time_keeping is not TimeKeeping.PTS:
+        return "its packets have no presentation times of their own"
+    if any(what in found.skipped for what in (TWICE, UNTIMED)):
+        return "some of its packets have no time, or one that was taken"
+    if HIDDEN in found.skipped and path.suffix.lower() not in _EDIT_LISTS:
+        return f"an edit list hides some of its packets, and {path.suffix} has no edit lists"
+    if not copies_picture(source, path, video=job.video):
+        return f"{path.suffix} can't hold its packets as they are"
+    return None
+
+
+def _run_planned(
+    source: Source, path: Path, found: Scan, plan: RestorePlan, job: Job, *, started: float
+) -> RestoreReport:
+    promised = plan.promised_pts(found.timeline)
+    notes = [Note(kind="scan", text=text) for text in found.notes]
+    if plan.changes_nothing and (obstacle := _uncopyable(source, path, found, job)):
+        notes.append(Note(kind="choice", text=f"no gaps found, and yet encoded again: {obstacle}"))
+    with open_reader(source, plan.options, job) as reader:
+        return _write(reader, path, PlanSchedule(plan), plan, job, promised=promised, notes=notes, started=started)
+
+
+def _run_live(
+    source: Source, path: Path, verb: Verb, options: RestoreOptions, job: Job, *, started: float
+) -> RestoreReport:
+    """One pass over a stream that can't be read twice: the headers' rate is believed, and said to be."""
+    if options.duplicates is Duplicates.FILL or options.repair is Repair.TAINTED:
+        raise OptionError(
+            f"{source_name(source)}: --duplicates fill and --repair tainted read the film twice, "
+            "which a pipe doesn't allow; save it to a file first"
+        )
+    with open_reader(source, options, job) as reader:
+        schedule, plan = live_plan(reader, verb=verb, options=options, engine=_engine_name(options, job))
+        shown = show_rate(plan.rate) if plan.rate else "unknown, each interval by itself"
+        notes = [Note(kind="rate", text=f"read once, so the clock is the headers' word: output rate {shown}")]
+        return _write(reader, path, schedule, plan, job, promised=None, notes=notes, started=started)
+
+
+def live_plan(reader: Reader, *, verb: Verb, options: RestoreOptions, engine: str) -> tuple[LiveSchedule, RestorePlan]:
+    """The schedule of a stream that is read once, and the empty plan that its report will fill."""
+    video = reader.info.video
+    rate = options.rate or video.rate_from_codec or video.rate_from_header
+    clock = FrameClock(origin=Fraction(0), time_base=video.time_base, rate=rate) if rate else None
+    parts = output_parts(verb, clock=clock, time_base=video.time_base)
+    schedule = LiveSchedule(
+        verb=verb, engine=engine, time_base=video.time_base, parts=parts, rate=rate, max_gap=options.max_gap
+    )
+    plan = RestorePlan(
+        source=reader.info.name,
+        digest=None,
+        verb=verb,
+        options=options,
+        time_base=video.time_base,
+        output_time_base=video.time_base / parts,
+        rate=verb.rate if isinstance(verb, Resample) else rate * verb_factor(verb) if rate else None,
+        frame_count=0,
+        tasks=(),
+    )
+    return schedule, plan
+
+
+def open_reader(source: Source, options: RestoreOptions, job: Job) -> Reader:
+    """A reader as a job wants it."""
+    return Reader(
+        source,
+        video=job.video,
+        threads=job.encode.threads,
+        window=job.window,
+        deinterlace=options.deinterlace,
+    )
+
+
+def _engine_name(options: RestoreOptions, job: Job) -> str:
+    return job.engine.info.name if job.engine else pick_engine(options.engine)
+
+
+def weave_settings(reader: Reader, options: RestoreOptions, *, engine: str) -> WeaveSettings:
+    """What a weaver must know, from a reader and the options."""
+    return WeaveSettings(
+        time_base=reader.info.video.time_base,
+        engine=engine,
+        scene_threshold=options.scene_threshold,
+        max_gap=options.max_gap,
+        repair=options.repair,
+        name=reader.info.name,
+    )
+
+
+def _write(
+    reader: Reader,
+    path: Path,
+    schedule: Schedule,
+    plan: RestorePlan,
+    job: Job,
+    *,
+    promised: Ticks | None,
+    notes: list[Note],
+    started: float,
+) -> RestoreReport:
+    named = next((task.engine for task in plan.tasks if task.engine), None)
+    settings = weave_settings(reader, plan.options, engine=named or _engine_name(plan.options, job))
+    outcomes: list[Outcome] = []
+    weaver = Weaver(schedule, settings, engine=job.engine, outcome=outcomes.append, cancelled=job.cancelled)
+    with Writer(
+        path,
+        source=reader.container,
+        picture=reader.stream,
+        encode=job.encode,
+        rate=plan.rate or reader.info.video.rate_from_header or _FALLBACK_RATE,
+        time_base=plan.output_time_base,
+        offset=-max(job.window.bounds(reader.info)[0], Fraction(0)),
+        drop_unsupported=job.drop_unsupported,
+    ) as writer:
+        written, made = _pump(reader, weaver, writer, job, total=None if promised is None else int(promised.size))
+        writer.finish()
+        if promised is not None and not np.array_equal(written, promised):
+            raise PlanError(_broken_promise(reader.info.name, written, promised))
+        offset = check_times(writer, written, time_base=plan.output_time_base)
+        writer.commit()
+    notes += [Note(kind="lost", text=str(loss)) for loss in writer.losses]
+    notes += happened(reader, offset)
+    return RestoreReport(
+        plan=resolve(plan, tuple(outcomes), frame_count=int(written.size)),
+        output=str(path),
+        encoder=writer.choice.describe() if writer.choice else None,
+        offset=offset,
+        source_frames=int(written.size) - made,
+        outcomes=tuple(outcomes),
+        notes=tuple(notes),
+        seconds=time.monotonic() - started,
+    )
+
+
+def happened(reader: Reader, offset: Fraction) -> list[Note]:
+    """What the reader counted and by how much all times moved, as notes."""
+    notes = [Note(kind="counted", text=f"{count} {what}") for what, count in reader.counts.items() if what != "frames"]
+    if offset:
+        notes.append(Note(kind="offset", text=f"all times moved by {float(offset):+.6f} s"))
+    return notes
+
+
+def _pump(reader: Reader, weaver: Weaver, writer: Writer, job: Job, *, total: int | None) -> tuple[Ticks, int]:
+    """Decodes, fills and encodes side by side; the times of all frames written, and how many were made."""
+    times = array("q")
+    made = 0
+    decoded = ahead(reader.items(copied=writer.copied_indices), depth=_DEPTH)
+    with closing(decoded), closing(ahead(weaver.weave(decoded), depth=_DEPTH)) as woven:
+        for item in woven:
+            if isinstance(item, Packet):
+                writer.write_packet(item)
+                continue
+            writer.write_frame(item.frame, pts=item.pts)
+            times.append(item.pts)
+            made += item.made_by is not None
+            job.progress(Progress(stage="restore", frames=len(times), total=total, made=made))
+    return np.asarray(times, dtype=np.int64), made
+
+
+def _broken_promise(name: str, written: Ticks, promised: Ticks) -> str:
+    missing, extra = np.setdiff1d(promised, written), np.setdiff1d(written, promised)
+    where = f"; the first not written is {missing[0]}" if missing.size else ""
+    where += f"; the first not planned is {extra[0]}" if extra.size else ""
+    return f"{name}: the plan promises {promised.size} frames and {written.size} came out (output pts{where})"
+
+
+def _copy_file(
+    source: Source, path: Path, found: Scan, plan: RestorePlan, job: Job, *, started: float
+) -> RestoreReport:
+    """Nothing to make: every packet goes over as it is."""
+    container = open_input(source)
+    with (
+        closing(container),
+        Writer(
+            path,
+            source=container,
+            picture=pick_video(container, job.video),
+            encode=job.encode,
+            rate=plan.rate or _FALLBACK_RATE,
+            time_base=plan.time_base,
+            offset=-max(found.info.start, Fraction(0)),
+            drop_unsupported=job.drop_unsupported,
+            copy_picture=True,
+        ) as writer,
+    ):
+        with input_errors(found.info.name):
+            for packet in container.demux([container.streams[index] for index in writer.copied_indices]):
+                writer.write_packet(packet)
+        writer.finish()
+        writer.commit()
+    notes = [Note(kind="copied", text="no gaps found: copied packet for packet, nothing encoded")]
+    notes += [Note(kind="scan", text=text) for text in found.notes]
+    notes += [Note(kind="lost", text=str(loss)) for loss in writer.losses]
+    return RestoreReport(
+        plan=plan,
+        output=str(path),
+        encoder=None,
+        offset=writer.offset,
+        source_frames=found.timeline.frame_count,
+        outcomes=(),
+        notes=tuple(notes),
+        seconds=time.monotonic() - started,
+    )

@@ -1,0 +1,154 @@
+"""The motion between two guides, and what of it holds at a time between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from flowfill.guide import Guide
+from flowfill.parallel import Crew
+from flowfill.sample import Field, sample
+
+_INVERSION_STEPS = 2
+_MOTION_WINDOW = (9, 9)
+_STILL_WINDOW = (11, 11)
+_NOISE_FLOOR = 2.0
+_OUTSIDE_SHARE = 0.02
+_COARSE_FROM_SIDE = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairMotion:
+    """The motion between two guides, found once and used for every position between them."""
+
+    left: Guide
+    """(height, width), uint8."""
+    right: Guide
+    """(height, width), uint8."""
+    there: Field
+    """(height, width, 2): from each pixel of left to its place in right."""
+    back: Field
+    """(height, width, 2): from each pixel of right to its place in left."""
+    still_error: Field
+    """(height, width): how badly left and right agree without any motion, in 8-bit steps."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Midway:
+    """How to make the picture at one position; everything is at the guides' size."""
+
+    motion: Field
+    """(height, width, 2): the motion from left to right, in guide pixels, of what is at each pixel there."""
+    left_share: Field
+    """(height, width) in [0, 1]: how much of the moved mix comes from left. It is 1 - position but where the
+    motion comes from outside of one picture: there the other is taken."""
+    dissolve_share: Field
+    """(height, width) in [0, 1]: how far to go from the moved mix to the plain dissolve, because motion explains
+    the two pictures no better than standing still."""
+
+
+class MotionSearch:
+    """OpenCV's DIS flow (Kroeger et al., "Fast Optical Flow using Dense Inverse Search", ECCV 2016), both ways."""
+
+    def __init__(self) -> None:
+        self._there = _matcher()
+        self._back = _matcher()
+
+    def between(self, left: Guide, right: Guide, *, crew: Crew) -> PairMotion:
+        """Finds the motion from left to right and from right to left.
+
+        Args:
+            left: (height, width), at least `GUIDE_MIN_SIDE` in both directions.
+            right: Of the same size.
+            crew: Runs the two directions side by side.
+        """
+        there, back = crew.run(
+            lambda: _flow(self._there, left, right),
+            lambda: _flow(self._back, right, left),
+        )
+        still = cv2.blur(cv2.absdiff(left, right).astype(np.float32), _STILL_WINDOW)
+        return PairMotion(left=left, right=right, there=there, back=back, still_error=_field(still))
+
+
+def midway(pair: PairMotion, *, position: Fraction, crew: Crew) -> Midway:
+    """Projects the motion of a pair to a time between its pictures.
+
+    Each pixel there has two candidates: the motion of the left pixel that arrives at it, and that of the right one
+    (they differ where something is covered or uncovered). The one along which the two pictures agree better
+    weighs more. Where neither explains the pictures much better than standing still does (noise, flicker, fades, logos,
+    wrong matches) the plain dissolve takes over; it is the least wrong of all mixes that ignore motion.
+
+    Args:
+        pair: The motion both ways.
+        position: 0 is left, 1 is right.
+        crew: Runs the two candidates side by side.
+    """
+    before, after = float(position), 1.0 - float(position)
+    (from_left, left_error), (from_right, right_error) = crew.run(
+        lambda: _candidate(pair, pair.there, before, after, sign=-before),
+        lambda: _candidate(pair, -pair.back, before, after, sign=after),
+    )
+    left_power, right_power = left_error * left_error + 5e-4, right_error * right_error + 5e-4
+    weight = right_power / (left_power + right_power)
+    motion = _field(from_right + weight[..., None] * (from_left - from_right))
+
+    in_left, in_right = _inside(motion, -before), _inside(motion, after)
+    left_vote, right_vote = after * (in_left + _OUTSIDE_SHARE), before * (in_right + _OUTSIDE_SHARE)
+    moved = np.square(np.minimum(left_error, right_error) + np.float32(_NOISE_FLOOR))
+    dissolve = moved / (moved + np.square(pair.still_error)) * np.minimum(in_left, in_right)
+    return Midway(
+        motion=_field(motion),
+        left_share=_field(left_vote / (left_vote + right_vote)),
+        dissolve_share=_field(dissolve),
+    )
+
+
+def _matcher() -> cv2.DISOpticalFlow:
+    # Variational refinement doubles the time of a search, and changed PSNR by -0.05 to +0.03 dB on three clips.
+    matcher = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    matcher.setVariationalRefinementIterations(0)
+    return matcher
+
+
+def _flow(matcher: cv2.DISOpticalFlow, source: Guide, target: Guide) -> Field:
+    # A large guide's own pixels cost six times the search for 0.1 dB or less; small guides need them.
+    matcher.setFinestScale(1 if max(source.shape) >= _COARSE_FROM_SIDE else 0)
+    # The stubs ask for an array, but DIS takes any array, zeros too, for a first guess instead of making its own.
+    flow = matcher.calc(source, target, None)  # type: ignore[call-overload]
+    return _field(flow)
+
+
+def _candidate(pair: PairMotion, flow: Field, before: float, after: float, *, sign: float) -> tuple[Field, Field]:
+    """The motion that lands on each pixel at the position, and how badly the pictures agree along it.
+
+    `flow` is left-to-right motion, seated at left pixels (sign -before) or right ones (sign +after). The pixel that
+    lands at x set out from x + sign * motion, so the motion is a fixed point: motion(x) = flow(x + sign * motion(x)).
+    """
+    motion = flow
+    for _ in range(_INVERSION_STEPS):
+        motion = sample(flow, _scaled(motion, sign))
+    left = sample(pair.left, _scaled(motion, -before))
+    right = sample(pair.right, _scaled(motion, after))
+    return motion, _field(cv2.blur(cv2.absdiff(left, right).astype(np.float32), _MOTION_WINDOW))
+
+
+def _inside(motion: Field, sign: float) -> Field:
+    """(height, width) in [0, 1]: whether the sample at x + sign * motion(x) lies in the picture, eased over a pixel."""
+    height, width = motion.shape[:2]
+    x = np.arange(width, dtype=np.float32) + np.float32(sign) * motion[..., 0]
+    y = np.arange(height, dtype=np.float32)[:, None] + np.float32(sign) * motion[..., 1]
+    margin = np.minimum(np.minimum(x, width - 1 - x), np.minimum(y, height - 1 - y))
+    return _field(np.clip(margin + 1.0, 0.0, 1.0))
+
+
+def _scaled(motion: Field, factor: float) -> Field:
+    return motion * np.float32(factor)
+
+
+def _field(array: npt.NDArray[Any] | cv2.typing.MatLike) -> Field:
+    return np.asarray(array, dtype=np.float32)

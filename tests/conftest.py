@@ -1,0 +1,17 @@
+"""Clips that several tests read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("project", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("project")
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory for clips that several tests read and none changes."""
+    return tmp_path_factory.mktemp("clips")
