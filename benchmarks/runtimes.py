@@ -118,7 +118,7 @@ def read(case: Case, clips: Path) -> list[Frame]:
         container.seek(origin + int(case.start_s * av.time_base))
         for frame in container.decode(stream):
             if frame.time is not None and frame.time - origin / av.time_base >= case.start_s:
-                frames.append(frame.to_ndarray(format="rgb24"))
+                frames.append(frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False))
             if len(frames) == case.frames:
                 break
     return frames

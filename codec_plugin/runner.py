@@ -16,7 +16,7 @@ import numpy as np
 from codec_plugin.engine import Engine, pick_engine
 from codec_plugin.errors import OptionError, PlanError, UnsupportedInput
 from codec_plugin.grids import Resample, Restore, Verb, output_parts, verb_factor
-from codec_plugin.media.packets import HIDDEN, TWICE, UNTIMED, Packet
+from codec_plugin.media.packets import EARLY, HIDDEN, TWICE, UNTIMED, Packet
 from codec_plugin.media.probe import TimeKeeping
 from codec_plugin.media.readback import check_times
 from codec_plugin.media.reader import Reader, Window
@@ -207,6 +207,8 @@ def _uncopyable(source: Source, path: Path, found: Scan, job: Job) -> str | None
         return "its packets have no presentation times of their own"
     if any(what in found.skipped for what in (TWICE, UNTIMED)):
         return "some of its packets have no time, or one that was taken"
+    if EARLY in found.skipped:
+        return "it begins with pictures that nothing can be decoded from"
     if HIDDEN in found.skipped and path.suffix.lower() not in _EDIT_LISTS:
         return f"an edit list hides some of its packets, and {path.suffix} has no edit lists"
     if not copies_picture(source, path, video=job.video):
@@ -372,6 +374,7 @@ def _copy_file(
     source: Source, path: Path, found: Scan, plan: RestorePlan, job: Job, *, started: float
 ) -> RestoreReport:
     """Nothing to make: every packet goes over as it is."""
+    promised = plan.promised_pts(found.timeline)
     container = open_input(source)
     with (
         closing(container),
@@ -391,15 +394,18 @@ def _copy_file(
             for packet in container.demux([container.streams[index] for index in writer.copied_indices]):
                 writer.write_packet(packet)
         writer.finish()
+        offset = check_times(writer, promised, time_base=plan.time_base)
         writer.commit()
     notes = [Note(kind="copied", text="no gaps found: copied packet for packet, nothing encoded")]
     notes += [Note(kind="scan", text=text) for text in found.notes]
     notes += [Note(kind="lost", text=str(loss)) for loss in writer.losses]
+    if offset:
+        notes.append(Note(kind="offset", text=f"all times moved by {float(offset):+.6f} s"))
     return RestoreReport(
         plan=plan,
         output=str(path),
         encoder=None,
-        offset=writer.offset,
+        offset=offset,
         source_frames=found.timeline.frame_count,
         outcomes=(),
         notes=tuple(notes),

@@ -277,7 +277,10 @@ def _judge(command: str, code: int, said: str, *, room: Path, out: str) -> Itera
     if stray or (code and target.exists()):
         yield "left behind", f"{stray} {said}"
     if code == 0 and name != "scan":
-        yield from _judge_film(target, room / f"{name}-report.json", said)
+        try:
+            yield from _judge_film(target, room / f"{name}-report.json", said)
+        except (av.error.FFmpegError, OSError) as error:
+            yield "unreadable output", f"{error}; {said}"
 
 
 def _judge_film(target: Path, report: Path, said: str) -> Iterator[tuple[str, str]]:

@@ -27,6 +27,7 @@ from tests.synth import (
     AVI,
     AVI_REORDERED,
     KINDS,
+    MILLISECOND,
     MKV,
     MKV_FFV1,
     MKV_HEVC,
@@ -254,3 +255,34 @@ def test_what_a_plan_promises_is_what_a_scan_of_the_output_shows(
     tick = after.timeline.time_base
     times = [int(pts) * tick for segment in after.timeline.segments for pts in segment.pts]
     assert all(abs(time - promise) <= tick for time, promise in zip(times, promised, strict=True))
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov", ".ts", ".webm", ".avi"])
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_a_film_may_move_to_any_other_container(kind: Kind, suffix: str, clips: Path, tmp_path: Path) -> None:
+    clip = Clip(kind=kind, rate=NTSC, slots=15, dropped=frozenset({3, 4, 11}))
+    source, target = clip.write(clips / f"mover{kind.suffix}"), tmp_path / f"moved{suffix}"
+
+    restore(source, target, options=BLEND)
+
+    frames = shown(target)
+    assert [frames[slot].number for slot in clip.kept] == list(clip.kept)
+    assert all(abs(f.seconds - frames[0].seconds - i / NTSC) <= MILLISECOND for i, f in enumerate(frames))
+    assert len(frames) == clip.slots
+
+
+def test_a_broadcast_that_starts_at_59857_seconds_keeps_its_times(clips: Path, tmp_path: Path) -> None:
+    clip = Clip(kind=TS, rate=NTSC, dropped=frozenset({3, 4, 11}), start=Fraction(59_857), with_audio=True)
+    source = clip.write(clips / "late.ts")
+
+    assert found_slots(scan(source), rate=NTSC) == [3, 4, 11]
+    kept = restore(source, tmp_path / "late.ts", options=BLEND)
+    moved = restore(source, tmp_path / "moved.mp4", options=BLEND)
+
+    before, after = shown(source), shown(tmp_path / "late.ts")
+    assert {frame.seconds for frame in before} < {frame.seconds for frame in after}
+    assert kept.offset == 0
+    at_zero = shown(tmp_path / "moved.mp4")
+    assert at_zero[0].seconds < 1
+    assert abs(at_zero[0].seconds - before[0].seconds - moved.offset) < Fraction(1, 10_000)
+    assert len(after) == len(at_zero) == clip.slots

@@ -45,7 +45,22 @@ from codec_plugin.cli.app import run
 from codec_plugin.grids import Restore, Verb
 from codec_plugin.thinning import DropRanges, KeepEvery, KeepRate, Pattern
 from codec_plugin.timing import rescale
-from tests.synth import MKV, MKV_FFV1, MP4, NTSC, NTSC_FILM, TS, Clip, Kind, Shown, digest_of, number_of, picture, shown
+from tests.synth import (
+    KINDS,
+    MKV,
+    MKV_FFV1,
+    MP4,
+    NTSC,
+    NTSC_FILM,
+    TS,
+    Clip,
+    Kind,
+    Shown,
+    digest_of,
+    number_of,
+    picture,
+    shown,
+)
 
 BLEND = RestoreOptions(engine="blend", scene_threshold=100)
 PLAIN_FFV1 = Job(encode=EncodeOptions(encoder="ffv1", threads=1))
@@ -383,19 +398,24 @@ def timed(frame: VideoFrame, pts: int) -> VideoFrame:
     return frame
 
 
-@pytest.mark.parametrize("kind", [MP4, MKV, TS], ids=str)
-def test_a_window_gives_only_its_part_with_its_gaps_filled(kind: Kind, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("first", "stop"), [(0, 10), (3, 7), (13, 14), (20, 30), (24, 60)])
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_a_window_gives_only_its_part_with_its_gaps_filled(
+    kind: Kind, first: int, stop: int, tmp_path: Path
+) -> None:
     clip = replace(GAPPED, kind=kind, rate=Fraction(25), slots=60, dropped=frozenset({4, 5, 22, 23, 50}))
     source, target = clip.write(tmp_path / f"long{kind.suffix}"), tmp_path / f"part{kind.suffix}"
-    job = Job(window=Window(start=Fraction(4, 5), duration=Fraction(2, 5)))
+    job = Job(window=Window(start=Fraction(first, 25), duration=Fraction(stop - first, 25)))
 
     report = restore(source, target, options=BLEND, job=job)
 
     frames = shown(target)
-    assert len(report.made) == 2
-    assert [frame.number for frame in frames][:2] == [20, 21]
-    assert frames[-1].number == 29
-    assert since_first(frames) == [slot / Fraction(25) for slot in range(10)]
+    inside = [slot for slot in clip.kept if first <= slot < stop]
+    assert [frames[slot - first].number for slot in inside] == inside
+    assert len(report.made) == stop - first - len(inside)
+    tick = Fraction(1, 1000)
+    assert all(abs(time - Fraction(slot, 25)) <= tick for slot, time in enumerate(since_first(frames)))
+    assert len(frames) == stop - first
 
 
 def test_a_window_with_a_factor_has_the_same_frames_as_that_part_of_the_whole(tmp_path: Path) -> None:

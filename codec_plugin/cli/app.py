@@ -60,6 +60,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
             standalone_mode=False,
             prog_name="codec-plugin",
         )
+    except SystemExit as done:
+        if not isinstance(done.__context__, BrokenPipeError):  # click makes 1 of it
+            raise
+        return _PIPE_CLOSED
     except click.exceptions.Exit as done:
         return done.exit_code
     except (click.Abort, KeyboardInterrupt):

@@ -93,7 +93,7 @@ class BitrateType(click.ParamType[int]):
         scale = {"k": 1000, "m": 1_000_000}.get(text[-1:].lower(), 1)
         try:
             return int(float(text[:-1] if scale > 1 else text) * scale)
-        except ValueError:
+        except (ValueError, OverflowError):
             self.fail(f"{value!r} is not a bit rate; write 4M, 800k or 1500000", param, ctx)
 
 

@@ -28,7 +28,7 @@ from codec_plugin.engine import pick_engine
 from codec_plugin.errors import OptionError
 from codec_plugin.grids import Multiply, Resample, Restore, Verb, describe
 from codec_plugin.media.source import is_seekable
-from codec_plugin.media.writer import check_target
+from codec_plugin.media.writer import check_place
 from codec_plugin.options import FACTOR_RANGE, Duplicates, Repair, RestoreOptions
 from codec_plugin.plan import Action, RestorePlan
 from codec_plugin.planfile import plan_to_json
@@ -130,6 +130,8 @@ def _run(
 ) -> None:
     voice = Voice(verbosity=-1 if quiet else verbose)
     plan = read_plan(plan_path) if plan_path else None
+    if report not in (None, "-"):
+        check_place(Path(report), source=Path(source), overwrite=True)  # now, not after an hour's work
     options = RestoreOptions(
         engine=engine,
         rate=rate,
@@ -161,7 +163,7 @@ def _run(
 def _save_plan(voice: Voice, path: Path, source: str, verb: Verb, options: RestoreOptions, job: Job) -> None:
     if not is_seekable(source):
         raise OptionError("--save-plan needs a file that can be read twice, not a pipe")
-    check_target(path, source=Path(source), overwrite=job.overwrite)
+    check_place(path, source=Path(source), overwrite=job.overwrite)
     found, plan = plan_file(source, verb=verb, options=options, job=job)
     write_json(str(path), plan_to_json(plan))
     for note in found.notes:

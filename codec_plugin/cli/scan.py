@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import click
@@ -15,6 +16,7 @@ from codec_plugin.cli.console import Voice, ticking
 from codec_plugin.cli.files import write_json
 from codec_plugin.errors import OptionError
 from codec_plugin.media.source import is_seekable
+from codec_plugin.media.writer import check_place
 from codec_plugin.options import RestoreOptions
 from codec_plugin.runner import Progress
 from codec_plugin.timeline.gaps import Cause, Gap
@@ -47,6 +49,8 @@ def scan_command(
     """Show streams, frame clock and gaps; decodes nothing without --decode."""
     if not is_seekable(source) and decode:
         raise OptionError("scan --decode reads the file twice, which a pipe doesn't allow; save it to a file first")
+    if json_path not in (None, "-"):
+        check_place(Path(json_path), source=Path(source), overwrite=True)  # now, not after the work
     voice = Voice(verbosity=-1 if quiet else verbose)
     options = RestoreOptions(rate=rate, max_gap=max_gap, scene_threshold=scene_threshold)
     with ticking(voice, hint="Leave out --decode for times only.") as ticker:

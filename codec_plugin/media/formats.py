@@ -19,6 +19,12 @@ _ONLY: Mapping[str, frozenset[str]] = {
 }
 MP4_LIKE = frozenset({"mp4", "mov", "ipod", "3gp", "3g2", "psp"})
 """Formats of the ISO base media family."""
+MP4_TAGS = frozenset(
+    "title artist album_artist composer album date encoder comment genre copyright grouping lyrics description "
+    "synopsis show episode_id network keywords track disc creation_time timecode major_brand minor_version "
+    "compatible_brands".split()
+)
+"""The tags that FFmpeg writes into MP4 in the form that every player reads."""
 
 
 def may_hold(container: OutputContainer, codec: str) -> bool:

@@ -23,6 +23,7 @@ from codec_plugin.timing import Ticks, round_half_up
 
 UNTIMED = "packets without a time"
 HIDDEN = "packets not to be shown (edit list)"
+EARLY = "pictures before the first random-access point"
 TWICE = "second pictures at one time"
 
 AnyPacket: TypeAlias = "Packet[Any]"
@@ -228,7 +229,7 @@ def _in_order(
     if key.any():
         first_key = int(times[int(np.argmax(key))])
         shown = times >= first_key
-        skipped["pictures before the first random-access point"] += int((~shown).sum())
+        skipped[EARLY] += int((~shown).sum())
         times, key = times[shown], key[shown]
     order = np.argsort(times, kind="stable")
     times, key = times[order], key[order]

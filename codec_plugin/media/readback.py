@@ -11,6 +11,7 @@ from codec_plugin.media.packets import packet_table
 from codec_plugin.media.writer import Writer
 from codec_plugin.timing import Ticks, round_half_up
 
+_ADVICE = "write to .mp4, whose ticks can be as fine as needed, or ask for a lower rate"
 _ROUNDING_TICKS = 1  # what a container's own time base may move a frame by, against another
 
 
@@ -33,7 +34,7 @@ def check_times(writer: Writer, written: Ticks, *, time_base: Fraction) -> Fract
     if table.pts.size != written.size:
         raise OutputError(
             f"{writer.target}: {written.size} frames were written and the file shows {table.pts.size}; "
-            "this container can't keep their times: write to .mkv or .mp4"
+            f"its format can't keep times of {float(1 / time_base):g} ticks a second; {_ADVICE}"
         )
     ticks = time_base / table.time_base
     expected = np.asarray([round_half_up(int(pts) * ticks) for pts in written], dtype=np.int64)
@@ -42,6 +43,6 @@ def check_times(writer: Writer, written: Ticks, *, time_base: Fraction) -> Fract
         worst = int(np.argmax(np.abs(moved - moved[0])))
         raise OutputError(
             f"{writer.target}: the container moved frame {worst} by {int(moved[worst] - moved[0])} ticks of "
-            f"{table.time_base} s against the first; write to .mkv or .mp4"
+            f"{table.time_base} s against the first; {_ADVICE}"
         )
     return int(np.median(moved)) * table.time_base

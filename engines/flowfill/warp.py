@@ -63,7 +63,7 @@ def render(left: Picture, right: Picture, *, plan: Midway, position: Fraction, c
 def _recipe(plan: Midway, *, size: tuple[int, int], position: float) -> _Recipe:
     height, width = size
     rows, columns = plan.left_share.shape[:2]
-    motion = plan.motion * np.array([width / columns, height / rows], dtype=np.float32)
+    motion = np.asarray(cv2.multiply(plan.motion, (width / columns, height / rows, 0.0, 0.0)), dtype=np.float32)
     return _Recipe(
         motion=_resized(motion, width, height),
         left_share=_resized(plan.left_share, width, height),

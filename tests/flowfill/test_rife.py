@@ -24,9 +24,7 @@ HALF = (Fraction(1, 2),)
 RGB = Layout(family=Family.RGB, depth=32)
 Array = npt.NDArray[np.float32]
 
-needs_openvino = pytest.mark.skipif(
-    not is_installed(Runtime.OPENVINO), reason="the runtime openvino is not installed"
-)
+needs_openvino = pytest.mark.skipif(not is_installed(Runtime.OPENVINO), reason="the runtime openvino is not installed")
 
 
 def picture(planes: Array, *, key: int | None = None) -> Picture:
@@ -97,7 +95,8 @@ def engine(compiled: CompileCache) -> RifeEngine:
     return RifeEngine(RifeOptions(cache=compiled, flow_scale=1.0))
 
 
-def test_it_is_an_engine_that_takes_rgb(engine: RifeEngine) -> None:
+def test_it_is_an_engine_that_takes_rgb() -> None:
+    engine = RifeEngine(opens=FakeGraphs())
     assert isinstance(engine, Engine)
     assert engine.info.take is Take.RGB
     estimate = engine.estimate((3840, 2160), positions=2)
@@ -143,11 +142,12 @@ def test_identical_frames_come_back_unchanged(engine: RifeEngine) -> None:
 
 def test_what_stands_still_over_a_moving_background_is_kept(engine: RifeEngine) -> None:
     left, right = (np.stack(texture(192, 128, shift=shift).planes) for shift in (0, 6))
+    strokes = [70, 71, 78, 79, 80, 92, 93, 99, 100, 101, 113, 114]
     for planes in (left, right):
-        planes[:, 60:68, 70:120:4] = 1.0
+        planes[:, 56:70, strokes] = 1.0
     (made,) = engine.fill(request(picture(left), picture(right)))
-    caption = np.stack(made.planes)[:, 61:67, 70:120:4]
-    assert float(np.abs(caption - 1.0).max()) < 12 / 255
+    caption = np.stack(made.planes)[:, 56:70, strokes]
+    assert float(np.abs(caption - 1.0).mean()) < 2 / 255
 
 
 def test_more_than_eight_bits_survive(engine: RifeEngine) -> None:
@@ -269,7 +269,7 @@ def test_a_runtime_that_is_not_installed_is_named_and_no_other_taken(monkeypatch
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, 0.3, 4.0])
 def test_a_flow_scale_that_does_not_exist_is_refused(scale: float) -> None:
-    with pytest.raises(OptionError, match="2, 1, 0.5, 0.25"):
+    with pytest.raises(OptionError, match=r"2, 1, 0\.5, 0\.25"):
         RifeOptions(flow_scale=scale)
 
 

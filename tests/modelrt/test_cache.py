@@ -8,11 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from modelrt import CacheKey, CompileCache, OnnxModel, Runtime, SessionOptions, is_installed, open_session, user_cache_dir
-
-KEY = CacheKey(
-    model_digest="00", precision="fp32", shapes=(("x", (1, 2)),), runtime="openvino 1", device="CPU"
+from modelrt import (
+    CacheKey,
+    CompileCache,
+    OnnxModel,
+    Runtime,
+    SessionOptions,
+    is_installed,
+    open_session,
+    user_cache_dir,
 )
+
+KEY = CacheKey(model_digest="00", precision="fp32", shapes=(("x", (1, 2)),), runtime="openvino 1", device="CPU")
 
 
 def test_what_was_stored_is_found_and_not_made_again(tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ def test_refuses_to_fix_shapes_that_the_model_does_not_have(
 
 def test_an_unknown_or_missing_name_is_an_error_that_lists_the_names(session: Session) -> None:
     given = tensors()
-    with pytest.raises(TensorMismatch, match="small.*takes picture: float32.*places.*was given image, places"):
+    with pytest.raises(TensorMismatch, match=r"small.*takes picture: float32.*places.*was given image, places"):
         session.run({"image": given["picture"], "places": given["places"]})
 
 
@@ -193,5 +193,5 @@ def test_a_closed_session_says_so(session: Session) -> None:
 
 def test_a_damaged_model_is_named_with_what_to_do(runtime: Runtime) -> None:
     damaged = OnnxModel(name="small.onnx", data=SMALL.read_bytes()[:200], remedy="reinstall the package")
-    with pytest.raises(ModelDamaged, match="small.onnx"):
+    with pytest.raises(ModelDamaged, match=r"small\.onnx"):
         open_session(damaged, runtime=runtime)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import io
+import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -82,24 +83,24 @@ def exported(graph: Graph, *, half_weights: bool) -> bytes:
     (torch 2.13). A traced constant where a size should be would be silent, so check with `largest_difference`
     at another size than the example's.
     """
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
+    with tempfile.TemporaryDirectory() as directory, warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        path = Path(directory) / f"{graph.name}.onnx"
         torch.onnx.export(
             graph.module,
             tuple(graph.inputs.values()),
-            buffer,
+            path,
             dynamo=False,
             opset_version=OPSET,
             input_names=list(graph.inputs),
             output_names=list(graph.outputs),
             dynamic_axes={name: dict(axes) for name, axes in graph.free.items()},
         )
-    model = onnx.load_model_from_string(buffer.getvalue())
+        model = onnx.load(path)
     if half_weights:
         _halve_weights(model)
     onnx.checker.check_model(model, full_check=True)
-    return model.SerializeToString()
+    return bytes(model.SerializeToString())
 
 
 def _halve_weights(model: onnx.ModelProto) -> None:

@@ -41,7 +41,7 @@ class TorchSession(Session):
         self._precision = precision
 
     def _run(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        given = [torch.from_numpy(np.require(tensors[spec.name], requirements="CW")) for spec in self.inputs]
+        given = [torch.from_numpy(np.require(tensors[spec.name], requirements=["C", "W"])) for spec in self.inputs]
         low = _DTYPES.get(self._precision)
         with torch.inference_mode(), torch.autocast("cpu", dtype=low, enabled=low is not None):
             made = self._module(*given)
