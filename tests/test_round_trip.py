@@ -523,6 +523,33 @@ def test_a_reference_lost_in_transmission_is_repaired_as_far_as_asked(
     assert least <= len(report.made) <= most
 
 
+@pytest.mark.parametrize("repair", list(Repair))
+@pytest.mark.parametrize("kind", [MP4, MKV, TS], ids=str)
+def test_a_film_whose_first_key_frame_is_lost_begins_at_the_next(kind: Kind, repair: Repair, tmp_path: Path) -> None:
+    sound = Clip(kind=kind, slots=40).write(tmp_path / f"sound{kind.suffix}")
+    source = damaged(sound, tmp_path / f"hurt{kind.suffix}", hurt={0: "drop=1"})
+    options = replace(BLEND, repair=repair)
+
+    report = double(source, tmp_path / f"out{kind.suffix}", options=options)
+
+    frames = shown(tmp_path / f"out{kind.suffix}")
+    assert frames[0].number >= 12  # the second group's key frame, or what is shown right before it
+    assert frames[-2].number == 39
+    assert report.frame_count == len(frames) == 2 * (40 - frames[0].number)
+
+
+@pytest.mark.parametrize("packet", [7, 15, 22])
+def test_a_reordered_avi_that_lost_a_packet_still_gives_every_slot(packet: int, tmp_path: Path) -> None:
+    sound = Clip(kind=AVI_REORDERED, slots=40).write(tmp_path / "sound.avi")
+    source = damaged(sound, tmp_path / "hurt.avi", hurt={packet: "drop=1"})
+
+    report = restore(source, tmp_path / "out.mkv", options=BLEND)
+
+    frames = shown(tmp_path / "out.mkv")
+    assert report.frame_count == len(frames) == 40
+    assert since_first(frames) == [Fraction(slot, 25) for slot in range(40)]
+
+
 def test_doubling_a_damaged_film_gives_twice_its_slots(tmp_path: Path) -> None:
     sound = Clip(kind=ALL_KEY, slots=20, dropped=frozenset({3})).write(tmp_path / "sound.mkv")
     source = damaged(sound, tmp_path / "hurt.mkv", hurt={9: UNREADABLE})

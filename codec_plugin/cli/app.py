@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
@@ -27,6 +26,10 @@ _COMMANDS = {
     "engines": "codec_plugin.cli.engines:engines_command",
     "doctor": "codec_plugin.cli.engines:doctor_command",
 }
+
+
+class _Terminated(BaseException):
+    """SIGTERM came; unwinds everything, as Ctrl-C does."""
 
 
 class _Lazy(click.Group):
@@ -60,9 +63,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
             standalone_mode=False,
             prog_name="codec-plugin",
         )
-    except SystemExit as done:
-        if not isinstance(done.__context__, BrokenPipeError):  # click makes 1 of it
-            raise
+    except _Terminated:
+        return _TERMINATED
+    except SystemExit:  # click's way out where who read our output has gone; nothing of ours raises it in there
         return _PIPE_CLOSED
     except click.exceptions.Exit as done:
         return done.exit_code
@@ -75,10 +78,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except CodecPluginError as error:
         _complain(str(error))
         return _FAILED
-    except BrokenPipeError:
-        # Who read our output has gone; what is still buffered must not raise again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _PIPE_CLOSED
     except Exception as error:
         if os.environ.get("CODEC_PLUGIN_TRACEBACK"):
             traceback.print_exc()
@@ -91,7 +90,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _terminated(signum: int, frame: FrameType | None) -> None:
-    raise SystemExit(_TERMINATED)
+    raise _Terminated
 
 
 def _complain(text: str) -> None:

@@ -68,4 +68,4 @@ def doctor_command() -> None:
         console.print(
             "Something that the plugin needs is missing; reinstall PyAV with `pip install --force-reinstall av`."
         )
-        sys.exit(1)
+        raise click.exceptions.Exit(1)

@@ -12,7 +12,7 @@ from codec_plugin.media.pixels import native_layout, to_picture, to_rgb_picture
 from codec_plugin.media.reader import Frame, Lost, Reader
 from codec_plugin.picture import Picture
 from codec_plugin.timeline.damage import CodedPicture, Damage, find_damage
-from codec_plugin.timeline.duplicates import DifferenceStats, Repeat, difference, find_repeats
+from codec_plugin.timeline.duplicates import Repeat, RepeatFinder, difference
 from codec_plugin.timeline.scenes import cut_score, thumbnail
 
 
@@ -51,7 +51,8 @@ class _Notes:
     pts: list[int] = field(default_factory=list)
     lost: list[int] = field(default_factory=list)
     flagged: list[int] = field(default_factory=list)
-    differences: list[DifferenceStats] = field(default_factory=list)
+    finder: RepeatFinder = field(default_factory=RepeatFinder)
+    repeats: list[Repeat] = field(default_factory=list)
     cuts: list[int] = field(default_factory=list)
     coded: list[CodedPicture] = field(default_factory=list)
 
@@ -91,7 +92,7 @@ def inspect(
             picture = _picture(item)
             small = thumbnail(picture) if look.cuts else None
             if before is not None and look.repeats:
-                notes.differences.append(difference(before, picture))
+                notes.repeats += notes.finder.push(difference(before, picture))
             if (
                 small is not None
                 and small_before is not None
@@ -105,7 +106,7 @@ def inspect(
 def _inspection(notes: _Notes, reader: Reader, *, holes: frozenset[int]) -> Inspection:
     if not notes.pts:
         raise InputError(f"{reader.info.name}: nothing could be decoded")
-    repeats = find_repeats(notes.differences) if notes.differences else []
+    repeats = [*notes.repeats, *notes.finder.finish()]
     return Inspection(
         frame_count=len(notes.pts),
         damage=find_damage(notes.coded, lost=notes.lost, flagged=notes.flagged, holes=holes),
