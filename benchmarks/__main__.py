@@ -85,8 +85,12 @@ def _cases(clips: Path, only: tuple[str, ...], *, quick: bool) -> list[Case]:
 
 
 def _command(clips: Path) -> str:
-    """What was typed, without the name of a folder on somebody's machine."""
-    words = ["CLIPS" if word == str(clips) or Path(word) == clips else word for word in sys.argv[1:]]
+    """What was typed, without the names of folders on somebody's machine."""
+    typed = sys.argv[1:]
+    words = [
+        "CLIPS" if Path(word) == clips else Path(word).name if before == "--output" else word
+        for before, word in zip(["", *typed], typed, strict=False)
+    ]
     return " ".join(["python -m benchmarks", *words])
 
 

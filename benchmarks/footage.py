@@ -51,7 +51,7 @@ def read_excerpt(path: Path, *, start_s: float, frames: int) -> list[Picture]:
 
 def plane_rows(plane: VideoPlane) -> npt.NDArray[np.uint8]:
     """A view of an 8-bit plane: (height, width), rows strided as the frame has them."""
-    return np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
+    return np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
 
 
 def picture_frame(picture: Picture, *, pts: int, time_base: Fraction) -> av.VideoFrame:

@@ -39,7 +39,10 @@ from tests.makers import (
     noisy,
     opened,
     picture,
+    put_sound,
+    put_video,
     shown_times,
+    sound,
     video_packets,
     write_clip,
     write_cover,
@@ -786,6 +789,63 @@ def test_an_encoder_that_cannot_do_an_odd_size_says_that(cli: CommandLine, tmp_p
     complaint = cli.refused(*line("double", source, tmp_path / "out.mkv"), "--encoder", "libx264")
     assert "33x17" in complaint
     assert "libx264" in complaint
+
+
+def noise_clip(path: Path, frames: int, *, start: int = 0, with_sound: bool = False) -> Path:
+    """Pictures that no encoder makes small: about 400 kB each."""
+    random = np.random.default_rng(1)
+    with av.open(str(path), "w") as container:
+        stream = add_video(container, size=(480, 272), options={**X264, "qp": "0"})
+        tone = sound(container) if with_sound else None
+        for index in range(start, start + frames):
+            values = random.integers(0, 256, (408, 480), dtype=np.uint8)
+            frame = av.VideoFrame.from_ndarray(values, format="yuv420p")
+            frame.pts, frame.time_base = index, stream.codec_context.time_base
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+        if tone is not None:
+            put_sound(container, tone, start_s=start / 25, seconds=frames / 25)
+    return path
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_stream_that_appears_late_in_a_transport_stream_is_left_out_and_said(
+    verb: str, cli: CommandLine, tmp_path: Path
+) -> None:
+    """Past the 5 MB that FFmpeg looks at, PyAV (18.1) meets a stream index that its list doesn't have."""
+    first = noise_clip(tmp_path / "first.ts", 20)
+    second = noise_clip(tmp_path / "second.ts", 4, start=20, with_sound=True)
+    source = tmp_path / "late.ts"
+    source.write_bytes(first.read_bytes() + second.read_bytes())
+    with opened(source) as container, pytest.raises(IndexError):  # the trap is still there
+        list(container.demux(video=0))
+    ran = cli.done(*line(verb, source, tmp_path / "out.mkv"))
+    assert "late" in (ran.out + ran.err).replace("late.ts", "")
+    if verb in WRITING:
+        assert len(decoded(tmp_path / "out.mkv")) == {"restore": 24, "double": 48, "thin": 13}[verb]
+
+
+@pytest.mark.parametrize("ending", ["mkv", "mp4", "ts"])
+@pytest.mark.parametrize("verb", WRITING)
+def test_sound_that_is_announced_and_never_comes_is_left_out_and_said(
+    verb: str, ending: str, cli: CommandLine, tmp_path: Path
+) -> None:
+    whole = tmp_path / "whole.ts"
+    with av.open(str(whole), "w") as container:
+        stream, tone = add_video(container), sound(container)
+        put_video(container, stream, range(24))
+        put_sound(container, tone)
+    data = whole.read_bytes()
+    packets = [data[place : place + 188] for place in range(0, len(data), 188)]
+    source = tmp_path / "silent.ts"  # 0x101 is the second stream's PID; the programme's table still names it
+    source.write_bytes(b"".join(p for p in packets if int.from_bytes(p[1:3], "big") & 0x1FFF != 0x101))
+    with opened(source) as container:
+        assert [stream.type for stream in container.streams] == ["video", "audio"]
+        assert not any(packet.size for packet in container.demux(audio=0))
+    out = tmp_path / f"out.{ending}"
+    ran = cli.done(*line(verb, source, out), "--drop-unsupported")
+    assert "stream 1" in ran.err
+    assert len(decoded(out)) == {"restore": 24, "double": 48, "thin": 13}[verb]
 
 
 # Damage.

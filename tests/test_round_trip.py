@@ -46,6 +46,7 @@ from codec_plugin.grids import Restore, Verb
 from codec_plugin.thinning import DropRanges, KeepEvery, KeepRate, Pattern
 from codec_plugin.timing import rescale
 from tests.synth import (
+    AVI_REORDERED,
     KINDS,
     MKV,
     MKV_FFV1,
@@ -524,7 +525,7 @@ def test_a_reference_lost_in_transmission_is_repaired_as_far_as_asked(
 
 
 @pytest.mark.parametrize("repair", list(Repair))
-@pytest.mark.parametrize("kind", [MP4, MKV, TS], ids=str)
+@pytest.mark.parametrize("kind", [MP4, TS], ids=str)
 def test_a_film_whose_first_key_frame_is_lost_begins_at_the_next(kind: Kind, repair: Repair, tmp_path: Path) -> None:
     sound = Clip(kind=kind, slots=40).write(tmp_path / f"sound{kind.suffix}")
     source = damaged(sound, tmp_path / f"hurt{kind.suffix}", hurt={0: "drop=1"})
@@ -533,9 +534,9 @@ def test_a_film_whose_first_key_frame_is_lost_begins_at_the_next(kind: Kind, rep
     report = double(source, tmp_path / f"out{kind.suffix}", options=options)
 
     frames = shown(tmp_path / f"out{kind.suffix}")
-    assert frames[0].number >= 12  # the second group's key frame, or what is shown right before it
+    assert frames[0].number == 12  # the second group's key frame
     assert frames[-2].number == 39
-    assert report.frame_count == len(frames) == 2 * (40 - frames[0].number)
+    assert report.frame_count == len(frames) == 2 * (40 - 12)
 
 
 @pytest.mark.parametrize("packet", [7, 15, 22])

@@ -190,15 +190,15 @@ def _hint(engine: str, preset: str | None) -> str:
 
 
 def _tell(voice: Voice, done: RestoreReport) -> None:
-    made = ", ".join(f"{count} {'held' if name == 'hold' else 'by ' + name}" for name, count in done.by_engine.items())
+    made = [f"{count} held" if name == "hold" else f"{count} made by {name}" for name, count in done.by_engine.items()]
     copied = any(note.kind == "copied" for note in done.notes)
     if copied:
         voice.say(f"{done.output}: no gaps; copied packet for packet")
     else:
         rate = f" at {show_rate(done.plan.rate)} fps" if done.plan.rate else ""
         what = describe(done.plan.verb)
-        voice.say(f"{done.output}: {what}: {done.frame_count} frames{rate}, {made or 'none'} made")
-        voice.say(f"  {done.source_frames} source frames untouched in time; {done.encoder}; {done.seconds:.1f} s")
+        voice.say(f"{done.output}: {what}: {done.frame_count} frames{rate}, {', '.join(made) or 'none made'}")
+        voice.say(f"  {done.source_frames} frames are the source's own; {done.encoder}; {done.seconds:.1f} s")
     for reason, count in done.held_reasons.items():
         voice.say(f"  {count} held: {reason}", style="yellow")
     for note in done.notes:

@@ -197,7 +197,8 @@ class DecoderOrder:
         """The times of the last pictures."""
         if self._count <= self._depth and self._first is not None:
             self._last = self._first - self._step
-        for _ in range(min(self._depth, self._count)):
+        owed, self._depth = min(self._depth, self._count), 0
+        for _ in range(owed):
             self._last += self._step
             yield self._last
 

@@ -290,7 +290,7 @@ class _PictureTimes:
             frame.pts = self._time_of(frame)
             if frame.pts is None:
                 self._counts["frames without a time"] += 1
-            elif self._first_key is not None and frame.pts < self._first_key:
+            elif self._is_early(frame.pts):
                 self._counts["pictures before the first random-access point"] += 1
             elif self._last is not None and frame.pts <= self._last:
                 self._counts["frames that go back in time"] += 1
@@ -300,7 +300,14 @@ class _PictureTimes:
                 yield frame
 
     def never_came(self) -> Iterator[Lost]:
-        """The pictures promised after the last frame."""
+        """The pictures promised after the last frame.
+
+        Where only decode times are known, so many are lost as fewer came out than went in; which ones can't be told.
+        """
+        for pts in (*self._decode_times, *self._order.rest()):
+            if self._last is None or pts > self._last:
+                self._counts["lost pictures"] += 1
+                yield Lost(pts=pts)
         if self._promised:
             yield from self._lost_before(max(self._promised) + 1)
 
@@ -313,6 +320,12 @@ class _PictureTimes:
                 self._last = promised
                 self._counts["lost pictures"] += 1
                 yield Lost(pts=promised)
+
+    def _is_early(self, pts: int) -> bool:
+        """Whether a picture is shown before the first random-access point, so that it can't be whole."""
+        if self._video.time_keeping is not TimeKeeping.PTS:
+            return False
+        return self._first_key is None or pts < self._first_key
 
     def _time_of(self, frame: VideoFrame) -> int | None:
         if self._video.time_keeping is TimeKeeping.DECODER_ORDER:

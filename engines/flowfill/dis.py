@@ -15,6 +15,7 @@ from flowfill.blend import blend_pictures
 from flowfill.guide import Guide, guide_of, guide_size
 from flowfill.motion import MotionSearch, PairMotion, midway
 from flowfill.parallel import Crew, opencv_single_threaded
+from flowfill.scratch import Scratch
 from flowfill.warp import render
 
 _SECONDS_A_SEARCH = 8e-3
@@ -46,6 +47,7 @@ class DisEngine:
         """
         self._crew = Crew(threads if threads is not None else os.cpu_count() or 1)
         self._search = MotionSearch()
+        self._scratch = Scratch()
         self._last: tuple[Picture, Guide] | None = None
 
     def estimate(self, size: tuple[int, int], *, positions: int) -> Estimate:
@@ -79,12 +81,13 @@ class DisEngine:
                 continue
             with opencv_single_threaded():
                 plan = midway(pair, position=position, crew=self._crew)
-                made = render(left, right, plan=plan, position=position, crew=self._crew)
+                made = render(left, right, plan=plan, position=position, crew=self._crew, scratch=self._scratch)
             yield made
 
     def close(self) -> None:
         """Ends the threads and forgets the last picture; a later `fill` starts them again."""
         self._crew.close()
+        self._scratch.clear()
         self._last = None
 
     def _motion(self, left: Picture, right: Picture, *, size: tuple[int, int]) -> PairMotion:

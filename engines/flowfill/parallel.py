@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import TypeVar
 
 import cv2
@@ -36,6 +37,11 @@ class Crew:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="flowfill")
         return [future.result() for future in [self._pool.submit(task) for task in tasks]]
+
+    def bands(self, rows: int, *, most: int | None = None) -> list[tuple[int, int]]:
+        """Cuts rows into half-open bands [start, stop), enough of them for every thread, none over `most` rows."""
+        count = min(rows, max(self.threads, -(-rows // most) if most else 1))
+        return list(pairwise(rows * index // count for index in range(count + 1)))
 
     def close(self) -> None:
         """Ends the threads; the next `run` starts new ones."""
