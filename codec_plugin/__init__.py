@@ -41,13 +41,14 @@ if TYPE_CHECKING:
         UnsupportedInput,
     )
     from codec_plugin.grids import Multiply, Resample, Restore
+    from codec_plugin.job import Job, Progress
     from codec_plugin.media.reader import Window
     from codec_plugin.options import Duplicates, EncodeOptions, Repair, RestoreOptions
     from codec_plugin.picture import Color, Family, Layout, Matrix, Picture
     from codec_plugin.plan import Action, FillTask, Guard, RestorePlan
     from codec_plugin.planfile import load_plan, plan_to_json
     from codec_plugin.report import RestoreReport, report_to_json
-    from codec_plugin.runner import Job, Progress, plan_file
+    from codec_plugin.runner import plan_file
     from codec_plugin.thinning import Thinning, thin
     from codec_plugin.timeline.gaps import Cause, Gap
     from codec_plugin.timeline.scan import Scan, scan
@@ -67,7 +68,8 @@ _HOMES = {
     "plan": "Action FillTask Guard RestorePlan",
     "planfile": "load_plan plan_to_json",
     "report": "RestoreReport report_to_json",
-    "runner": "Job Progress plan_file",
+    "job": "Job Progress",
+    "runner": "plan_file",
     "thinning": "Thinning thin",
     "timeline.gaps": "Cause Gap",
     "timeline.scan": "Scan scan",

@@ -6,11 +6,12 @@ import os
 from fractions import Fraction
 
 from codec_plugin.grids import Multiply, Resample, Restore
+from codec_plugin.job import Job
 from codec_plugin.media.source import Source
 from codec_plugin.options import RestoreOptions
 from codec_plugin.plan import RestorePlan
 from codec_plugin.report import RestoreReport
-from codec_plugin.runner import Job, run_file
+from codec_plugin.runner import run_file
 
 Target = str | os.PathLike[str]
 """Where to write; the ending says the format."""

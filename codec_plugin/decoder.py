@@ -10,13 +10,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import cast
 
-from av.container import InputContainer
-
 from codec_plugin.engine import Engine, pick_engine
 from codec_plugin.errors import InputError
 from codec_plugin.grids import Restore, Verb, output_parts
 from codec_plugin.media.reader import Frame, Item, Lost, Reader
-from codec_plugin.media.source import Source, is_seekable
+from codec_plugin.media.source import InputContainer, Source, is_seekable
 from codec_plugin.options import RestoreOptions
 from codec_plugin.plan import make_plan
 from codec_plugin.runner import live_plan, weave_settings

@@ -5,24 +5,23 @@ from __future__ import annotations
 import os
 import time
 from array import array
-from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
-from codec_plugin.engine import Engine, pick_engine
+from codec_plugin.engine import pick_engine
 from codec_plugin.errors import OptionError, PlanError, UnsupportedInput
 from codec_plugin.grids import Resample, Restore, Verb, output_parts, verb_factor
+from codec_plugin.job import Job, Progress
 from codec_plugin.media.packets import EARLY, HIDDEN, TWICE, UNTIMED, Packet
 from codec_plugin.media.probe import TimeKeeping
-from codec_plugin.media.readback import check_times
-from codec_plugin.media.reader import Reader, Window
-from codec_plugin.media.source import Source, input_errors, is_seekable, open_input, pick_video, source_name
+from codec_plugin.media.readback import check_beginning, check_times
+from codec_plugin.media.reader import Reader
+from codec_plugin.media.source import Source, input_errors, is_seekable, open_input, packets_of, pick_video, source_name
 from codec_plugin.media.writer import Writer, check_target, copies_picture
-from codec_plugin.options import Duplicates, EncodeOptions, Repair, RestoreOptions
+from codec_plugin.options import Duplicates, Repair, RestoreOptions
 from codec_plugin.plan import RestorePlan, make_plan
 from codec_plugin.report import Note, RestoreReport, resolve
 from codec_plugin.schedule import LiveSchedule, PlanSchedule, Schedule
@@ -35,44 +34,6 @@ from codec_plugin.weave import Outcome, Weaver, WeaveSettings
 _DEPTH = 8  # items between stages: enough to ride out a slow frame, little enough to keep memory small
 _EDIT_LISTS = (".mp4", ".mov", ".m4v")
 _FALLBACK_RATE = Fraction(25)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """How far a job is."""
-
-    stage: str
-    """"look" while the film is read to find damage or repeats, "restore" while frames are written."""
-    frames: int
-    """Frames done."""
-    total: int | None
-    """Frames there will be; None where the stream can be read only once."""
-    made: int
-    """Of the frames done, those that were made."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """Everything about one run that isn't in the plan."""
-
-    encode: EncodeOptions = field(default_factory=EncodeOptions)
-    """How the picture stream is written."""
-    window: Window = field(default_factory=Window)
-    """Which part of the film."""
-    video: int | None = None
-    """Index of the video stream; None for the film's own."""
-    overwrite: bool = False
-    """Whether an existing output may be replaced."""
-    drop_unsupported: bool = False
-    """Leave out streams that the container can't hold, and report it; else they are an error."""
-    look_inside: bool = True
-    """Where no frame is missing by its time, decode once to see whether pictures are damaged."""
-    progress: Callable[[Progress], None] = lambda progress: None
-    """Called after each frame."""
-    cancelled: Callable[[], bool] = lambda: False
-    """Asked often; True stops the job and leaves nothing behind."""
-    engine: Engine | None = None
-    """An engine to use in place of one loaded by name."""
 
 
 def plan_file(
@@ -211,6 +172,8 @@ def _uncopyable(source: Source, path: Path, found: Scan, job: Job) -> str | None
         return "it begins with pictures that nothing can be decoded from"
     if HIDDEN in found.skipped and path.suffix.lower() not in _EDIT_LISTS:
         return f"an edit list hides some of its packets, and {path.suffix} has no edit lists"
+    if path.suffix.lower() == ".avi" and found.info.video.reorder_depth:
+        return "AVI keeps decode times only, and its pictures are reordered"
     if not copies_picture(source, path, video=job.video):
         return f"{path.suffix} can't hold its packets as they are"
     return None
@@ -391,10 +354,11 @@ def _copy_file(
         ) as writer,
     ):
         with input_errors(found.info.name):
-            for packet in container.demux([container.streams[index] for index in writer.copied_indices]):
+            for packet in packets_of(container, [container.streams[index] for index in writer.copied_indices]):
                 writer.write_packet(packet)
         writer.finish()
         offset = check_times(writer, promised, time_base=plan.time_base)
+        check_beginning(writer)
         writer.commit()
     notes = [Note(kind="copied", text="no gaps found: copied packet for packet, nothing encoded")]
     notes += [Note(kind="scan", text=text) for text in found.notes]

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from codec_plugin.errors import OptionError
+from codec_plugin.job import Job, Progress
 from codec_plugin.media.packets import Packet
 from codec_plugin.media.readback import check_times
 from codec_plugin.media.reader import Frame, Reader
@@ -20,7 +21,7 @@ from codec_plugin.media.source import Source
 from codec_plugin.media.writer import Writer, check_target
 from codec_plugin.options import RATE_RANGE, RestoreOptions
 from codec_plugin.report import Note
-from codec_plugin.runner import Job, Progress, check_source, happened
+from codec_plugin.runner import check_source, happened
 from codec_plugin.stages import ahead
 from codec_plugin.timeline.scan import Scan, scan
 from codec_plugin.timing import Ticks, round_half_up

@@ -795,7 +795,9 @@ def noise_clip(path: Path, frames: int, *, start: int = 0, with_sound: bool = Fa
     """Pictures that no encoder makes small: about 400 kB each."""
     random = np.random.default_rng(1)
     with av.open(str(path), "w") as container:
-        stream = add_video(container, size=(480, 272), options={**X264, "qp": "0"})
+        stream = add_video(
+            container, size=(480, 272), options={"preset": "ultrafast", "tune": "zerolatency", "qp": "0"}
+        )
         tone = sound(container) if with_sound else None
         for index in range(start, start + frames):
             values = random.integers(0, 256, (408, 480), dtype=np.uint8)

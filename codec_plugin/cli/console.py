@@ -12,7 +12,7 @@ from rich.progress import BarColumn, ProgressColumn, Task, TextColumn, TimeRemai
 from rich.progress import Progress as Bar
 from rich.text import Text
 
-from codec_plugin.runner import Progress
+from codec_plugin.job import Progress
 
 _LONG_JOB_S = 600
 _JUDGE_AFTER_S = 8.0

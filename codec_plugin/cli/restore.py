@@ -27,13 +27,14 @@ from codec_plugin.cli.files import read_plan, write_json
 from codec_plugin.engine import pick_engine
 from codec_plugin.errors import OptionError
 from codec_plugin.grids import Multiply, Resample, Restore, Verb, describe
+from codec_plugin.job import Job
 from codec_plugin.media.source import is_seekable
 from codec_plugin.media.writer import check_place
 from codec_plugin.options import FACTOR_RANGE, Duplicates, Repair, RestoreOptions
 from codec_plugin.plan import Action, RestorePlan
 from codec_plugin.planfile import plan_to_json
 from codec_plugin.report import RestoreReport, report_to_json
-from codec_plugin.runner import Job, plan_file, run_file
+from codec_plugin.runner import plan_file, run_file
 from codec_plugin.timing import show_rate
 
 _FASTEST_ENGINE = "blend"

@@ -15,10 +15,10 @@ from codec_plugin.cli.choices import MANNERS, TIMING, input_path
 from codec_plugin.cli.console import Voice, ticking
 from codec_plugin.cli.files import write_json
 from codec_plugin.errors import OptionError
+from codec_plugin.job import Progress
 from codec_plugin.media.source import is_seekable
 from codec_plugin.media.writer import check_place
 from codec_plugin.options import RestoreOptions
-from codec_plugin.runner import Progress
 from codec_plugin.timeline.gaps import Cause, Gap
 from codec_plugin.timeline.scan import Scan, scan
 from codec_plugin.timing import show_rate, show_time

@@ -20,9 +20,9 @@ from codec_plugin.cli.choices import (
 )
 from codec_plugin.cli.console import Voice, ticking
 from codec_plugin.errors import OptionError
+from codec_plugin.job import Job
 from codec_plugin.media.source import is_seekable
 from codec_plugin.options import RestoreOptions
-from codec_plugin.runner import Job
 from codec_plugin.thinning import DropRanges, KeepEvery, KeepRate, Pattern, thin
 
 

@@ -18,7 +18,7 @@ from av.packet import Packet as Packet
 from av.video.stream import VideoStream
 
 from codec_plugin.media.probe import TimeKeeping, VideoInfo, probe_video
-from codec_plugin.media.source import open_input, pick_video
+from codec_plugin.media.source import open_input, packets_of
 from codec_plugin.timing import Ticks, round_half_up
 
 UNTIMED = "packets without a time"
@@ -78,10 +78,10 @@ class _Rows:
     count: int = 0
 
 
-def packet_table(path: str | os.PathLike[str], *, picture: int) -> PacketTable:
-    """The packet table of a file of ours, read back; `picture` is the index of its picture stream."""
+def packet_table(path: str | os.PathLike[str], *, ordinal: int) -> PacketTable:
+    """The packet table of a file of ours, read back; `ordinal` says which of its video streams, from 0."""
     with open_input(path) as container:
-        stream = pick_video(container, picture)
+        stream = container.streams.video[ordinal]
         info = probe_video(stream, container=container)
         return read_packets(container, video=stream, info=info)
 
@@ -97,7 +97,7 @@ def read_packets(container: InputContainer, *, video: VideoStream, info: VideoIn
     ended_early = None
     count = 0
     try:
-        for packet in container.demux(video):
+        for packet in packets_of(container, [video]):
             if is_flush(packet):
                 continue
             row = (packet.pts, packet.dts, packet.size, packet.is_keyframe, packet.is_discard)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import av
+from av.audio.stream import AudioStream
 from av.bitstream import BitStreamFilterContext
 from av.container import InputContainer, OutputContainer
 from av.stream import AttachmentStream, Stream
@@ -53,6 +54,11 @@ def is_carried_otherwise(stream: Stream, *, container: InputContainer) -> bool:
         return False
     is_chapter_text = _codec_name(stream) == "bin_data" and bool(container.chapters())
     return "timecode" in stream.metadata or is_chapter_text
+
+
+def is_unknown(stream: Stream) -> bool:
+    """Whether a file announces a sound stream and no packet of it ever told what it is: there is nothing to copy."""
+    return isinstance(stream, AudioStream) and not stream.codec_context.sample_rate
 
 
 def becomes_attachment(stream: Stream, *, output: OutputContainer) -> bool:

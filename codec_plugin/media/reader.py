@@ -20,7 +20,7 @@ from codec_plugin.errors import DamagedInput, UnsupportedInput
 from codec_plugin.media.deinterlace import Deinterlacer
 from codec_plugin.media.packets import AnyPacket, DecoderOrder, is_flush, is_invisible, ordinal_time
 from codec_plugin.media.probe import SourceInfo, TimeKeeping, probe_source
-from codec_plugin.media.source import Source, input_errors, open_input, pick_video, source_name
+from codec_plugin.media.source import Source, input_errors, open_input, packets_of, pick_video, source_name
 from codec_plugin.timing import Timestamp, round_half_up, show_time
 
 _SEEK_BACK_S = (0, 2, 8, 30, 120)  # seconds to go back further, until a key frame is met
@@ -187,7 +187,7 @@ class Reader:
     def _packets(self, wanted: list[av.stream.Stream], *, stop: Fraction | None) -> Iterator[AnyPacket]:
         """Demuxes up to the end, or a little past the window's; a file that breaks off ends there, counted."""
         try:
-            for packet in self.container.demux(wanted):
+            for packet in packets_of(self.container, wanted):
                 done = (
                     stop is not None
                     and packet.stream_index == self.stream.index

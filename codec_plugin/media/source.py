@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import av
-from av.container import InputContainer
-from av.stream import Disposition
+from av.container import InputContainer as InputContainer  # other modules take it from here
+from av.packet import Packet
+from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from codec_plugin.errors import InputError
@@ -72,6 +73,20 @@ def _opened(source: Source, name: str) -> InputContainer:
         if path.exists() and path.is_file() and path.stat().st_size == 0:
             raise InputError(f"{name}: the file is empty")
         return av.open(os.fspath(path), "r", metadata_errors="replace")
+
+
+def packets_of(container: InputContainer, streams: Sequence[Stream]) -> Iterator[Packet[Any]]:
+    """Demuxes some streams, past one that appears late.
+
+    PyAV knows the streams that were there when it opened the file. A broadcast may begin another one later, whose
+    first packet PyAV 18.1 meets with an IndexError; that packet is nobody's, so the demuxing goes on behind it.
+    """
+    while True:
+        try:
+            yield from container.demux(streams)
+        except IndexError:
+            continue
+        return
 
 
 def is_seekable(source: Source) -> bool:

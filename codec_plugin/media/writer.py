@@ -31,6 +31,7 @@ from codec_plugin.media.passthrough import (
     copy_stream,
     describe,
     is_carried_otherwise,
+    is_unknown,
     shift,
 )
 from codec_plugin.media.source import Source, is_cover_art, open_input, pick_video
@@ -125,6 +126,8 @@ def copies_picture(source: Source, target: Path, *, video: int | None) -> bool:
     """Whether a target's format can hold the picture stream's packets as they are."""
     with open_input(source) as container, _trial(target) as trial:
         picture = pick_video(container, video)
+        if trial.format.name == "mpegts" and picture.codec_context.codec.canonical_name == "mpeg4":
+            return False  # its header is outside the packets, and MPEG-TS has no outside
         if trial.format.name == "avi" and length_size_of(picture.codec_context.extradata, codec=picture.codec.name):
             return False  # FFmpeg's AVI muxer wants start codes and doesn't make them itself
         try:
@@ -191,11 +194,10 @@ class Writer:
         return self._part
 
     @property
-    def picture_index(self) -> int:
-        """The picture stream's index in the output."""
-        if self._encoder is not None:
-            return int(self._encoder.index)
-        return int(self._copies[self._picture.index].target.index)
+    def picture_ordinal(self) -> int:
+        """Which of the output's video streams the picture is, from 0: muxers leave out streams that stay empty."""
+        videos = [stream.index for stream in self._wanted if stream.type == "video"]
+        return videos.index(self._picture.index)
 
     @property
     def copied_indices(self) -> tuple[int, ...]:
@@ -265,6 +267,9 @@ class Writer:
                 self._wanted.append(stream)
                 continue
             if is_carried_otherwise(stream, container=self._source):
+                continue
+            if is_unknown(stream):
+                self.losses.append(Loss(what=describe(stream), why="the file announces it and says nothing of it"))
                 continue
             try:
                 copy_stream(stream, output=trial)

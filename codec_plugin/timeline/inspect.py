@@ -93,11 +93,7 @@ def inspect(
             small = thumbnail(picture) if look.cuts else None
             if before is not None and look.repeats:
                 notes.repeats += notes.finder.push(difference(before, picture))
-            if (
-                small is not None
-                and small_before is not None
-                and cut_score(small_before, small) >= scene_threshold
-            ):
+            if small is not None and small_before is not None and cut_score(small_before, small) >= scene_threshold:
                 notes.cuts.append(item.pts)
             before, small_before = picture, small
     return _inspection(notes, reader, holes=holes)
@@ -135,9 +131,7 @@ def _coded_notes(reader: Reader, notes: _Notes) -> Callable[[AnyPacket], None]:
             is_reference=not packet.is_disposable,
         )
         notes.coded.append(
-            CodedPicture(
-                pts=packet.pts, is_random_access=kind.is_random_access, is_reference=kind.is_reference
-            )
+            CodedPicture(pts=packet.pts, is_random_access=kind.is_random_access, is_reference=kind.is_reference)
         )
 
     return note

@@ -127,9 +127,7 @@ def build_timeline(
     )
 
 
-def _fit_beside(
-    part: Ticks, main: ClockFit, *, time_base: Fraction, candidates: Sequence[RateCandidate]
-) -> ClockFit:
+def _fit_beside(part: Ticks, main: ClockFit, *, time_base: Fraction, candidates: Sequence[RateCandidate]) -> ClockFit:
     """A shorter segment believes the longest one's rate first: few frames tell little by themselves."""
     if main.clock is None:
         return fit_clock(part, time_base=time_base, candidates=candidates)
