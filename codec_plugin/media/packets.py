@@ -76,6 +76,7 @@ class _Rows:
     key: list[bool]
     skipped: Counter[str]
     count: int = 0
+    first_key: int | None = None
 
 
 def packet_table(path: str | os.PathLike[str], *, ordinal: int) -> PacketTable:
@@ -97,12 +98,14 @@ def read_packets(container: InputContainer, *, video: VideoStream, info: VideoIn
     ended_early = None
     count = 0
     try:
-        for packet in packets_of(container, [video]):
+        for packet in packets_of(container, [video], counts=rows.skipped):
             if is_flush(packet):
                 continue
             row = (packet.pts, packet.dts, packet.size, packet.is_keyframe, packet.is_discard)
             count += 1
             digest.update(repr(row).encode())
+            if rows.first_key is None and packet.is_keyframe:
+                rows.first_key = packet.pts
             _add(rows, packet, codec=info.codec)
     except av.error.FFmpegError as error:
         ended_early = error.strerror or str(error)
@@ -134,7 +137,8 @@ def _table(rows: _Rows, *, info: VideoInfo, digest: str, ended_early: str | None
     keys: list[npt.NDArray[np.bool_]] = []
     breaks: list[int] = []
     for start, stop in runs:
-        run_pts, run_key = _in_order(times[start:stop], key[start:stop], skipped=rows.skipped)
+        first_key = rows.first_key if start == 0 and info.time_keeping is TimeKeeping.PTS else None
+        run_pts, run_key = _in_order(times[start:stop], key[start:stop], first_key=first_key, skipped=rows.skipped)
         breaks.append(sum(part.size for part in pts))
         pts.append(run_pts)
         keys.append(run_key)
@@ -224,11 +228,10 @@ def _runs(times: Ticks, key: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
 
 
 def _in_order(
-    times: Ticks, key: npt.NDArray[np.bool_], *, skipped: Counter[str]
+    times: Ticks, key: npt.NDArray[np.bool_], *, first_key: int | None, skipped: Counter[str]
 ) -> tuple[Ticks, npt.NDArray[np.bool_]]:
-    """One run in presentation order, without what no decoder shows."""
-    if key.any():
-        first_key = int(times[int(np.argmax(key))])
+    """One run in presentation order, without what no decoder shows: pictures before the first random-access point."""
+    if first_key is not None:
         shown = times >= first_key
         skipped[EARLY] += int((~shown).sum())
         times, key = times[shown], key[shown]

@@ -187,7 +187,7 @@ class Reader:
     def _packets(self, wanted: list[av.stream.Stream], *, stop: Fraction | None) -> Iterator[AnyPacket]:
         """Demuxes up to the end, or a little past the window's; a file that breaks off ends there, counted."""
         try:
-            for packet in packets_of(self.container, wanted):
+            for packet in packets_of(self.container, wanted, counts=self.counts):
                 done = (
                     stop is not None
                     and packet.stream_index == self.stream.index
@@ -278,11 +278,12 @@ class _PictureTimes:
             return
         if self._video.time_keeping is TimeKeeping.DECODER_ORDER and packet.dts is not None:
             self._decode_times.extend(self._order.sent(packet.dts))
-        if self._video.time_keeping is not TimeKeeping.PTS or packet.pts is None or packet.is_discard:
+        if self._video.time_keeping is not TimeKeeping.PTS or packet.pts is None:
             return
         if self._first_key is None and packet.is_keyframe:
             self._first_key = packet.pts
-        heapq.heappush(self._promised, packet.pts)
+        if not packet.is_discard:
+            heapq.heappush(self._promised, packet.pts)
 
     def timed(self, frames: Iterable[VideoFrame]) -> Iterator[VideoFrame | Lost]:
         """Frames with their times, each after the lost ones before it; those that can't be shown are counted."""

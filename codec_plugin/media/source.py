@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,16 +76,24 @@ def _opened(source: Source, name: str) -> InputContainer:
         return av.open(os.fspath(path), "r", metadata_errors="replace")
 
 
-def packets_of(container: InputContainer, streams: Sequence[Stream]) -> Iterator[Packet[Any]]:
+LATE = "packets of streams that appeared late"
+
+
+def packets_of(
+    container: InputContainer, streams: Sequence[Stream], *, counts: Counter[str] | None = None
+) -> Iterator[Packet[Any]]:
     """Demuxes some streams, past one that appears late.
 
     PyAV knows the streams that were there when it opened the file. A broadcast may begin another one later, whose
-    first packet PyAV 18.1 meets with an IndexError; that packet is nobody's, so the demuxing goes on behind it.
+    packets PyAV 18.1 meets with an IndexError; they are nobody's, so the demuxing goes on behind each. `counts`
+    counts them.
     """
     while True:
         try:
             yield from container.demux(streams)
         except IndexError:
+            if counts is not None:
+                counts[LATE] += 1
             continue
         return
 

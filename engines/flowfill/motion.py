@@ -18,11 +18,24 @@ from flowfill.scratch import Field
 
 _MOTION_WINDOW = (9, 9)
 _STILL_WINDOW = (11, 11)
+_NEAR_WINDOW = (3, 3)
 _NOISE_FLOOR = np.float32(2.0)
+_NEAR_FLOOR = np.float32(1.0)
 _EQUAL_ERRORS = np.float32(5e-4)
 _OUTSIDE_SHARE = np.float32(0.02)
 _COARSE_FROM_SIDE = 300
 _PATCH_STRIDE = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mismatch:
+    """How badly two pictures agree around each pixel, in 8-bit steps."""
+
+    wide: Field
+    """(height, width): mean over a window wide enough to tell motion from chance."""
+    near: Field
+    """(height, width): mean over 3 x 3 pixels: thin still things before a moving ground (logos, subtitles) show here
+    and nowhere else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +50,8 @@ class PairMotion:
     """(height, width, 2): from each pixel of left to its place in right."""
     back: Field
     """(height, width, 2): from each pixel of right to its place in left."""
-    still_error: Field
-    """(height, width): how badly left and right agree without any motion, in 8-bit steps."""
+    still: Mismatch
+    """How badly left and right agree without any motion."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +87,9 @@ class MotionSearch:
             lambda: _flow(self._there, left, right),
             lambda: _flow(self._back, right, left),
         )
-        still = cv2.blur(cv2.absdiff(left, right).astype(np.float32), _STILL_WINDOW)
-        return PairMotion(left=left, right=right, there=there, back=back, still_error=_field(still))
+        return PairMotion(
+            left=left, right=right, there=there, back=back, still=_mismatch(left, right, window=_STILL_WINDOW)
+        )
 
 
 def midway(pair: PairMotion, *, position: Fraction, crew: Crew) -> Midway:
@@ -96,13 +110,13 @@ def midway(pair: PairMotion, *, position: Fraction, crew: Crew) -> Midway:
         lambda: _candidate(pair, pair.there, before, after, sign=-before),
         lambda: _candidate(pair, -pair.back, before, after, sign=after),
     )
-    rows, columns = left_error.shape
+    rows, columns = left_error.wide.shape
     made = Midway(
         motion=np.empty((rows, columns, 2), dtype=np.float32),
         left_share=np.empty((rows, columns), dtype=np.float32),
         dissolve_share=np.empty((rows, columns), dtype=np.float32),
     )
-    errors = (left_error, right_error, pair.still_error)
+    errors = (left_error, right_error, pair.still)
     crew.run(*(partial(_settle, made, (from_left, from_right), errors, before, band) for band in crew.bands(rows)))
     return made
 
@@ -110,15 +124,15 @@ def midway(pair: PairMotion, *, position: Fraction, crew: Crew) -> Midway:
 def _settle(
     made: Midway,
     candidates: tuple[Field, Field],
-    errors: tuple[Field, Field, Field],
+    errors: tuple[Mismatch, Mismatch, Mismatch],
     position: float,
     band: tuple[int, int],
 ) -> None:
     """Weighs the candidates in rows [start, stop) and writes what came out to `made`."""
     rows = slice(*band)
     from_left, from_right = (each[rows] for each in candidates)
-    left_error, right_error, still_error = (each[rows] for each in errors)
-    left_power, right_power = left_error * left_error + _EQUAL_ERRORS, right_error * right_error + _EQUAL_ERRORS
+    left_error, right_error, still_error = errors
+    left_power, right_power = (np.square(each.wide[rows]) + _EQUAL_ERRORS for each in (left_error, right_error))
     weight = right_power / (left_power + right_power)
     motion = made.motion[rows]
     np.subtract(from_left, from_right, out=motion)
@@ -129,8 +143,11 @@ def _settle(
     in_left, in_right = (_inside(motion, factor, band[0], made.motion.shape) for factor in (-before, after))
     left_vote, right_vote = after * (in_left + _OUTSIDE_SHARE), before * (in_right + _OUTSIDE_SHARE)
     np.divide(left_vote, left_vote + right_vote, out=made.left_share[rows])
-    moved = np.square(np.minimum(left_error, right_error) + _NOISE_FLOOR)
-    np.multiply(moved / (moved + np.square(still_error)), np.minimum(in_left, in_right), out=made.dissolve_share[rows])
+    moved_wide = np.square(np.minimum(left_error.wide[rows], right_error.wide[rows]) + _NOISE_FLOOR)
+    moved_near = np.square(np.minimum(left_error.near[rows], right_error.near[rows]))
+    wide = moved_wide / (moved_wide + np.square(still_error.wide[rows]))
+    near = moved_near / (moved_near + np.square(still_error.near[rows] + _NEAR_FLOOR))
+    np.multiply(np.maximum(wide, near), np.minimum(in_left, in_right), out=made.dissolve_share[rows])
 
 
 def _matcher() -> cv2.DISOpticalFlow:
@@ -150,7 +167,7 @@ def _flow(matcher: cv2.DISOpticalFlow, source: Guide, target: Guide) -> Field:
     return _field(flow)
 
 
-def _candidate(pair: PairMotion, flow: Field, before: float, after: float, *, sign: float) -> tuple[Field, Field]:
+def _candidate(pair: PairMotion, flow: Field, before: float, after: float, *, sign: float) -> tuple[Field, Mismatch]:
     """The motion that lands on each pixel at the position, and how badly the pictures agree along it.
 
     `flow` is left-to-right motion, seated at left pixels (sign -before) or right ones (sign +after). The pixel that
@@ -160,7 +177,12 @@ def _candidate(pair: PairMotion, flow: Field, before: float, after: float, *, si
     motion = sample(flow, _scaled(flow, sign))
     left = sample(pair.left, _scaled(motion, -before))
     right = sample(pair.right, _scaled(motion, after))
-    return motion, _field(cv2.blur(cv2.absdiff(left, right).astype(np.float32), _MOTION_WINDOW))
+    return motion, _mismatch(left, right, window=_MOTION_WINDOW)
+
+
+def _mismatch(left: npt.NDArray[Any], right: npt.NDArray[Any], *, window: tuple[int, int]) -> Mismatch:
+    difference = cv2.absdiff(left, right).astype(np.float32)
+    return Mismatch(wide=_field(cv2.blur(difference, window)), near=_field(cv2.blur(difference, _NEAR_WINDOW)))
 
 
 def _inside(motion: Field, factor: np.float32, first_row: int, shape: tuple[int, ...]) -> Field:
