@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -128,7 +127,7 @@ def write_clip(
     return path
 
 
-def sound(container: OutputContainer, *, seconds: float = 1.0, tone_hz: float = 440, codec: str = "aac") -> Stream:
+def sound(container: OutputContainer, *, codec: str = "aac") -> Stream:
     """Adds an audio stream with a tone; the packets must be muxed with `put_sound`."""
     stream = container.add_stream(codec, rate=SAMPLE_RATE)
     stream.layout = "mono"
@@ -283,12 +282,6 @@ def decoded(path: Path) -> list[VideoFrame]:
         return list(container.decode(video=0))
 
 
-def container_format(path: Path) -> str:
-    """FFmpeg's name of a file's format."""
-    with av.open(str(path)) as container:
-        return container.format.name
-
-
 @contextmanager
 def opened(path: Path) -> Iterator[InputContainer]:
     """A file, open for reading."""
@@ -361,11 +354,6 @@ def damaged_bytes(data: bytes, *, seed: int, flips: int, start: int = 0) -> byte
     places = random.integers(start, len(data), flips)
     changed[places] = random.integers(0, 256, flips)
     return changed.tobytes()
-
-
-def in_memory(path: Path) -> io.BytesIO:
-    """A file's bytes as an open binary file."""
-    return io.BytesIO(path.read_bytes())
 
 
 def is_root() -> bool:

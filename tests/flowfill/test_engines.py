@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ NAMES = ("dis", "blend", "repeat")
 HALF = (Fraction(1, 2),)
 YUV420 = Layout(family=Family.YUV, depth=8, chroma_shift_x=1, chroma_shift_y=1)
 
-FAMILIES = {
+FAMILIES: dict[str, dict[str, Any]] = {
     "420": {"family": Family.YUV, "chroma_shift_x": 1, "chroma_shift_y": 1},
     "422": {"family": Family.YUV, "chroma_shift_x": 1},
     "411": {"family": Family.YUV, "chroma_shift_x": 2},
@@ -97,8 +98,10 @@ def test_rows_may_be_strided_and_columns_too(engine: Engine) -> None:
         wide[:, 4 : 4 + columns * 2 : 2] = plane
         return wide[:, 4 : 4 + columns * 2 : 2]
 
-    strided = (replace(each, planes=tuple(spread(plane) for plane in each.planes)) for each in (left, right))
-    (made,), (expected,) = fill(engine, *strided), fill(engine, left, right)
+    wide_left, wide_right = (
+        replace(each, planes=tuple(spread(plane) for plane in each.planes)) for each in (left, right)
+    )
+    (made,), (expected,) = fill(engine, wide_left, wide_right), fill(engine, left, right)
     assert all(np.array_equal(a, b) for a, b in zip(made.planes, expected.planes, strict=True))
 
 
@@ -122,10 +125,10 @@ def test_a_picture_stays_as_it_is_while_the_next_are_made(engine: Engine) -> Non
 
 def test_two_films_whose_frames_have_the_same_keys_are_not_confused(engine: Engine) -> None:
     film = [noise(YUV420, width=96, height=64, seed=seed) for seed in (1, 2, 3, 4)]
-    other = [replace(film[2], key=2), film[3]]
-    expected = fill(load_engine(engine.info.name), *other)
+    other = replace(film[2], key=2)
+    expected = fill(load_engine(engine.info.name), other, film[3])
     fill(engine, film[0], film[1])
-    made = fill(engine, *other)
+    made = fill(engine, other, film[3])
     assert all(np.array_equal(a, b) for a, b in zip(made[0].planes, expected[0].planes, strict=True))
 
 
