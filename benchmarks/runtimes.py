@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from importlib import metadata
@@ -232,6 +232,7 @@ def speeds(options: argparse.Namespace, names: Sequence[str]) -> list[dict[str, 
             for name in names:
                 each = [min(one[TORCH]["one_next_s"]) / min(one[name]["one_next_s"]) for one in rounds]
                 ratios[name] = statistics.median(each)
+        print(case.clip, ratios, file=sys.stderr, flush=True)
         rows.append({"clip": case.clip, "median": medians, "times_torch": ratios, "rounds": rounds})
     return rows
 
@@ -274,6 +275,13 @@ def bytes_on_disk(packages: Sequence[str]) -> int:
     return total
 
 
+def installs() -> dict[str, int]:
+    """Bytes on disk of the base install without a runtime, and of each runtime with what only it needs."""
+    return {"base": bytes_on_disk(BASE_INSTALL)} | {
+        name: bytes_on_disk(packages) for name, packages in RUNTIME_PACKAGES.items()
+    }
+
+
 def machine(threads: int) -> dict[str, Any]:
     """What the figures depend on."""
     info = Path("/proc/cpuinfo")
@@ -306,18 +314,22 @@ def main() -> None:
         json.dump(answer(options), sys.stdout)
         return
     names = [*SHIPPED, *([TORCH] if options.weights else [])]
-    result = {
-        "machine": machine(options.threads),
-        "install_bytes": {"base": bytes_on_disk(BASE_INSTALL)}
-        | {name: bytes_on_disk(packages) for name, packages in RUNTIME_PACKAGES.items()},
-        "first_frame": {name: first_frame_s(name, threads=options.threads) for name in ("openvino", "onnxruntime")},
-        "speed": speeds(options, names),
-        "quality": qualities(options, names),
-        "cases": [asdict(case) for case in CASES],
+    parts: dict[str, Callable[[], Any]] = {
+        "machine": lambda: machine(options.threads),
+        "install_bytes": installs,
+        "first_frame": lambda: {
+            name: first_frame_s(name, threads=options.threads) for name in ("openvino", "onnxruntime")
+        },
+        "speed": lambda: speeds(options, names),
+        "quality": lambda: qualities(options, names),
     }
+    result: dict[str, Any] = {"cases": [asdict(case) for case in CASES]}
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=2) + "\n")
-    print(json.dumps({key: value for key, value in result.items() if key != "cases"}, indent=2))
+    for name, measured in parts.items():
+        result[name] = measured()
+        # After each part, so that an hour's figures don't hang on the last minute.
+        options.out.write_text(json.dumps(result, indent=2) + "\n")
+        print(name, json.dumps(result[name], indent=2), flush=True)
 
 
 if __name__ == "__main__":

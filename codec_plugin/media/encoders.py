@@ -126,7 +126,7 @@ KINDS: Mapping[str, EncoderKind] = {
 
 _PREFERRED_BY_CODEC = {"hevc": "libx265", "av1": "libsvtav1", "mpeg4": "mpeg4"}
 _PREFERRED_BY_FORMAT = {"webm": "libvpx-vp9", "mpeg": "mpeg2video", "vob": "mpeg2video", "avi": "libx264"}
-_CARRIERS = ("libx264", "libx265", "libx264rgb", "ffv1", "libvpx-vp9", "libsvtav1", "mpeg4", "mpeg2video")
+_CARRIERS = ("libx264", "libx265", "libx264rgb", "libvpx-vp9", "libsvtav1", "ffv1", "mpeg4", "mpeg2video")
 _CODEC_OF_FORMAT_ONLY = {"mpeg4": "avi"}  # MPEG-4 part 2 stays itself in AVI; elsewhere H.264 is its heir
 
 
@@ -174,6 +174,8 @@ class EncoderChoice:
         told = [f"{key}={value}" for key, value in self.options.items()]
         if self.bitrate:
             told.insert(0, f"{self.bitrate / 1000:g} kbit/s")
+        if self.qscale:
+            told.insert(0, f"qscale={self.qscale:g}")
         return f"{self.name} ({', '.join(told)})" if told else self.name
 
 
@@ -266,6 +268,13 @@ def _check(name: str, *, container: OutputContainer, film: Film) -> str:
         )
     if name in KINDS and not KINDS[name].rates(film.rate):
         raise CannotHold(f"{name} can't say a frame rate of {film.rate}; name another encoder")
+    is_software = "nvenc" not in name  # without its GPU that refuses everything
+    if name in KINDS and is_software and not _opens(name, film):
+        able = [other for other in _CARRIERS if _opens(other, film) and _holds(container, other)]
+        raise CannotHold(
+            f"{name} can't take {film.size[0]}x{film.size[1]} {film.pixel_format} at {float(film.rate):g} fps (4:2:0 "
+            f"wants even sizes of most encoders); encoders that can: {', '.join(able) or 'none known'}"
+        )
     return name
 
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from flowfill.guide import Guide
+from flowfill.guide import GUIDE_MIN_SIDE, Guide
 from flowfill.parallel import Crew
 from flowfill.sample import sample
 from flowfill.scratch import Field
@@ -161,7 +161,8 @@ def _matcher() -> cv2.DISOpticalFlow:
 
 def _flow(matcher: cv2.DISOpticalFlow, source: Guide, target: Guide) -> Field:
     # A large guide's own pixels cost six times the search for 0.1 dB or less; small guides need them.
-    matcher.setFinestScale(1 if max(source.shape) >= _COARSE_FROM_SIDE else 0)
+    halves = max(source.shape) >= _COARSE_FROM_SIDE and min(source.shape) >= 2 * GUIDE_MIN_SIDE
+    matcher.setFinestScale(1 if halves else 0)
     # The stubs ask for an array, but DIS takes any array, zeros too, for a first guess instead of making its own.
     flow = matcher.calc(source, target, None)  # type: ignore[call-overload]
     return _field(flow)

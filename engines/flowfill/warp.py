@@ -107,8 +107,8 @@ def _fill_band(
     _fade(moved_left, moved_right, recipe.left_share[start:stop])
     cv2.addWeighted(left[start:stop], 1.0 - recipe.position, right[start:stop], recipe.position, 0.0, dst=mixed)
     _fade(mixed, moved_left, recipe.dissolve_share[start:stop])
+    np.clip(mixed, 0.0, peak, out=mixed)
     if target.dtype != np.float32:
-        np.clip(mixed, 0.0, peak, out=mixed)
         np.rint(mixed, out=mixed)
     np.copyto(target[start:stop], mixed, casting="unsafe")
 
