@@ -45,6 +45,7 @@ from codec_plugin.picture import Picture
 ENTRY_POINT_GROUP = "codec_plugin.engines"
 
 _BUILT_IN = {
+    "rife": "flowfill:RifeEngine",
     "dis": "flowfill:DisEngine",
     "blend": "flowfill:BlendEngine",
     "repeat": "flowfill:RepeatEngine",

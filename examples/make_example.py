@@ -25,7 +25,8 @@ def make(film: str, clip: str) -> None:
     """Writes the clip; times in the clip begin at 0."""
     with av.open(film) as source, av.open(clip, "w") as target:
         picture, sound = source.streams.video[0], source.streams.audio[0]
-        out = target.add_stream("libx264", rate=24, options={"crf": "21", "preset": "slow", "x264-params": "force-cfr=1"})
+        options = {"crf": "21", "preset": "slow", "x264-params": "force-cfr=1"}
+        out = target.add_stream("libx264", rate=24, options=options)
         out.width, out.height, out.pix_fmt = 640, 360, "yuv420p"
         copied = target.add_stream_from_template(sound)
         target.metadata.update(

@@ -1,6 +1,6 @@
 """Makes the README's picture of a repaired gap: the two frames beside a gap, and what each engine makes between them.
 
-    python examples/make_strip.py examples/bunny_with_gaps.mp4 examples/repaired_gap.png --engine rife --engine dis
+python examples/make_strip.py examples/bunny_with_gaps.mp4 examples/repaired_gap.png --engine rife --engine dis
 """
 
 from __future__ import annotations

@@ -115,9 +115,7 @@ class Clip:
             stream.codec_context.thread_count = 1
             sound = container.add_stream(self.kind.audio, rate=48_000) if self._is_heard else None
             for slot in self.kept:
-                frame = picture(
-                    slot, scene=self.scene_of(slot), size=self.size, pixel_format=self.pixel_format
-                )
+                frame = picture(slot, scene=self.scene_of(slot), size=self.size, pixel_format=self.pixel_format)
                 frame.pts, frame.time_base = floor((self.start + slot / self.rate) / tick + Fraction(1, 2)), tick
                 container.mux(stream.encode(frame))
             container.mux(stream.encode(None))
@@ -254,9 +252,7 @@ def timeline_of(
     return build_timeline(np.asarray(pts, np.int64), time_base=time_base, candidates=claims, max_gap=max_gap)
 
 
-def planned(
-    timeline: Timeline, verb: Verb | None = None, *, bad: Mapping[int, str] | None = None
-) -> RestorePlan:
+def planned(timeline: Timeline, verb: Verb | None = None, *, bad: Mapping[int, str] | None = None) -> RestorePlan:
     """A plan without a file."""
     return make_plan(
         timeline, verb=verb or Restore(), options=RestoreOptions(), engine="blend", source="a clip", bad=bad

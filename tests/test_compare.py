@@ -158,9 +158,7 @@ def test_a_shifted_start_is_an_offset(tmp_path: Path, reference: Path) -> None:
 
 
 @pytest.mark.parametrize("offset", [Fraction(0), Fraction(-1, 25), Fraction(3, 4)])
-def test_a_lost_first_frame_is_missing_and_not_an_offset(
-    tmp_path: Path, reference: Path, offset: Fraction
-) -> None:
+def test_a_lost_first_frame_is_missing_and_not_an_offset(tmp_path: Path, reference: Path, offset: Fraction) -> None:
     shown = film(frames=range(1, FRAMES), offset=offset)
     found = compare(reference, write_clip(tmp_path / "restored.mkv", shown))
     assert (found.missing, found.offset) == (at(0), offset)

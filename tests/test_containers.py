@@ -132,9 +132,7 @@ def test_regular_drops_are_found_when_the_user_names_the_rate(kind: Kind, every:
 
 @pytest.mark.parametrize("rate", RATES, ids=lambda rate: f"{float(rate):.2f}")
 @pytest.mark.parametrize("kind", [MP4, MKV, MOV, TS], ids=str)
-def test_regular_drops_are_found_by_the_timing_that_the_codec_keeps(
-    kind: Kind, rate: Fraction, clips: Path
-) -> None:
+def test_regular_drops_are_found_by_the_timing_that_the_codec_keeps(kind: Kind, rate: Fraction, clips: Path) -> None:
     told = Kind(suffix=kind.suffix, codec="libx264", options={**kind.options, "x264-params": "force-cfr=1"})
     dropped = list(range(1, 30, 2))
     path = Clip(kind=told, rate=rate, slots=31, dropped=frozenset(dropped)).write(clips / f"cfr{kind.suffix}")
@@ -239,9 +237,7 @@ def off_grid(place: Fraction) -> Fraction:
 
 
 @pytest.mark.parametrize("kind", [MP4, TS, AVI], ids=str)
-def test_what_a_plan_promises_is_what_a_scan_of_the_output_shows(
-    kind: Kind, clips: Path, tmp_path: Path
-) -> None:
+def test_what_a_plan_promises_is_what_a_scan_of_the_output_shows(kind: Kind, clips: Path, tmp_path: Path) -> None:
     source = Clip(kind=kind, rate=NTSC, dropped=frozenset({5, 6, 7})).write(clips / f"promise{kind.suffix}")
     target = tmp_path / f"out{kind.suffix}"
     found, plan = plan_file(source, verb=Multiply(2), options=BLEND)

@@ -95,12 +95,8 @@ def test_a_factor_cuts_every_slot_in_as_many_parts(
     assert len(grid.after(pts[-1], round(clock.period))) == factor - 1
 
 
-@given(
-    left=st.integers(-(10**6), 10**6), width=st.integers(2, 10**6), factor=st.integers(2, 64), parts=st.just(64)
-)
-def test_a_factor_on_a_variable_rate_cuts_each_interval_evenly(
-    left: int, width: int, factor: int, parts: int
-) -> None:
+@given(left=st.integers(-(10**6), 10**6), width=st.integers(2, 10**6), factor=st.integers(2, 64), parts=st.just(64))
+def test_a_factor_on_a_variable_rate_cuts_each_interval_evenly(left: int, width: int, factor: int, parts: int) -> None:
     grid = grid_for(Multiply(factor), clock=None, first_pts=left, time_base=PLAIN, parts=parts)
 
     places = grid.between(left, left + width)
@@ -133,9 +129,7 @@ def test_a_frame_takes_a_place_of_the_new_rate_if_it_is_within_an_eighth_of_it(
 
 
 @given(rate=any_rates(), new_rate=any_rates(), slots=st.integers(2, 60))
-def test_each_place_of_the_new_rate_is_taken_or_made_once(
-    rate: Fraction, new_rate: Fraction, slots: int
-) -> None:
+def test_each_place_of_the_new_rate_is_taken_or_made_once(rate: Fraction, new_rate: Fraction, slots: int) -> None:
     time_base = 1 / (rate * 512)
     pts = [int(each) for each in lattice(range(slots), rate=rate, time_base=time_base)]
     verb = Resample(new_rate)

@@ -57,9 +57,7 @@ def source_digests(target: Path, clip: Clip, *, factor: int) -> list[str]:
 
 
 @pytest.mark.parametrize("engine", ["blend", "dis"])
-def test_restore_leaves_the_pixels_of_every_source_frame_as_they_were(
-    clip: Clip, engine: str, tmp_path: Path
-) -> None:
+def test_restore_leaves_the_pixels_of_every_source_frame_as_they_were(clip: Clip, engine: str, tmp_path: Path) -> None:
     source, target = clip.write(tmp_path / "source.mkv"), tmp_path / "restored.mkv"
 
     report = restore(source, target, options=RestoreOptions(engine=engine, scene_threshold=100))
@@ -69,9 +67,7 @@ def test_restore_leaves_the_pixels_of_every_source_frame_as_they_were(
 
 
 @pytest.mark.parametrize("engine", ["blend", "dis"])
-def test_double_leaves_the_pixels_of_every_source_frame_as_they_were(
-    clip: Clip, engine: str, tmp_path: Path
-) -> None:
+def test_double_leaves_the_pixels_of_every_source_frame_as_they_were(clip: Clip, engine: str, tmp_path: Path) -> None:
     source, target = clip.write(tmp_path / "source.mkv"), tmp_path / "doubled.mkv"
 
     double(source, target, options=RestoreOptions(engine=engine, scene_threshold=100))
@@ -112,9 +108,7 @@ def test_a_new_rate_leaves_the_pixels_of_the_frames_it_keeps(pixel_format: str, 
 
 @pytest.mark.parametrize("encoder", ["libx264", "libx265"])
 @pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv422p", "yuv420p10le"])
-def test_lossless_coding_by_other_encoders_is_bit_exact_too(
-    encoder: str, pixel_format: str, tmp_path: Path
-) -> None:
+def test_lossless_coding_by_other_encoders_is_bit_exact_too(encoder: str, pixel_format: str, tmp_path: Path) -> None:
     clip = Clip(kind=MKV_FFV1, slots=10, dropped=frozenset({3}), pixel_format=pixel_format)
     source, target = clip.write(tmp_path / "source.mkv"), tmp_path / "restored.mkv"
     job = Job(encode=EncodeOptions(encoder=encoder, lossless=True, preset="ultrafast"))

@@ -469,9 +469,7 @@ def test_a_live_stream_gets_what_the_plan_of_the_whole_film_gives(
     timeline = timeline_of(pts, time_base=time_base, rate=rate, max_gap=max_gap)
     plan = planned(timeline, verb)
     assume(isinstance(verb, Restore) or 1 / ((plan.rate or 1) * plan.output_time_base) >= 2)
-    live = LiveSchedule(
-        verb=verb, engine="blend", time_base=time_base, parts=plan.parts, rate=rate, max_gap=max_gap
-    )
+    live = LiveSchedule(verb=verb, engine="blend", time_base=time_base, parts=plan.parts, rate=rate, max_gap=max_gap)
 
     made, kept_pts = asked(live, timeline)
 

@@ -401,9 +401,7 @@ def timed(frame: VideoFrame, pts: int) -> VideoFrame:
 
 @pytest.mark.parametrize(("first", "stop"), [(0, 10), (3, 7), (13, 14), (20, 30), (24, 60)])
 @pytest.mark.parametrize("kind", KINDS, ids=str)
-def test_a_window_gives_only_its_part_with_its_gaps_filled(
-    kind: Kind, first: int, stop: int, tmp_path: Path
-) -> None:
+def test_a_window_gives_only_its_part_with_its_gaps_filled(kind: Kind, first: int, stop: int, tmp_path: Path) -> None:
     clip = replace(GAPPED, kind=kind, rate=Fraction(25), slots=60, dropped=frozenset({4, 5, 22, 23, 50}))
     source, target = clip.write(tmp_path / f"long{kind.suffix}"), tmp_path / f"part{kind.suffix}"
     job = Job(window=Window(start=Fraction(first, 25), duration=Fraction(stop - first, 25)))

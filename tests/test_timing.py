@@ -55,9 +55,7 @@ def test_the_fitted_clock_gives_each_frame_its_exact_slot(
 
 
 @settings(max_examples=40)
-@given(
-    rate=standard_rates().filter(lambda rate: 10 < rate <= 30), kept=kept_slots(least=100, most=140), start=starts()
-)
+@given(rate=standard_rates().filter(lambda rate: 10 < rate <= 30), kept=kept_slots(least=100, most=140), start=starts())
 def test_milliseconds_are_enough_to_know_a_standard_rate_exactly(
     rate: Fraction, kept: tuple[int, ...], start: Fraction
 ) -> None:

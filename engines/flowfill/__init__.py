@@ -1,4 +1,4 @@
-"""Flow engines for small gaps: `dis` (optical flow, no network) and the baselines `blend` and `repeat`.
+"""Flow engines for small gaps: `rife` (a network), `dis` (optical flow) and the baselines `blend` and `repeat`.
 
 Importing this package loads neither numpy nor OpenCV; each engine is imported when it is first asked for.
 """
@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from flowfill.blend import BlendEngine
     from flowfill.dis import DisEngine
     from flowfill.repeat import RepeatEngine
+    from flowfill.rife import RifeEngine
 
-__all__ = ["BlendEngine", "DisEngine", "RepeatEngine"]
+__all__ = ["BlendEngine", "DisEngine", "RepeatEngine", "RifeEngine"]
 
-_HOMES = {"BlendEngine": "blend", "DisEngine": "dis", "RepeatEngine": "repeat"}
+_HOMES = {"BlendEngine": "blend", "DisEngine": "dis", "RepeatEngine": "repeat", "RifeEngine": "rife"}
 
 
 def __getattr__(name: str) -> Any:

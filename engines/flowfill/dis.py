@@ -13,7 +13,8 @@ from codec_plugin.errors import Cancelled
 from codec_plugin.picture import Picture
 from flowfill.blend import blend_pictures
 from flowfill.guide import Guide, guide_of, guide_size
-from flowfill.motion import MotionSearch, PairMotion, midway
+from flowfill.midway import midway
+from flowfill.motion import MotionSearch, PairMotion
 from flowfill.parallel import Crew, opencv_single_threaded
 from flowfill.scratch import Scratch
 from flowfill.warp import render

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from codec_plugin.picture import Picture, Plane
-from flowfill.motion import Midway
+from flowfill.midway import Midway
 from flowfill.parallel import Crew
 from flowfill.sample import sample
 from flowfill.scratch import Field, Scratch

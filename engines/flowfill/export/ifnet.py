@@ -198,6 +198,9 @@ class Merger(nn.Module):
     same measure tells where warping doesn't help: each of the two candidates, warped and unwarped, has its own
     disagreement, and they are mixed by the inverse squares of its local mean, so that a plain blend is made where
     nothing moves or the flow is lost. Pixels that don't move at all are kept, so that captions and logos stay.
+
+    The constants were chosen on a few stretches of four clips (mean gain over the network's own mask 0.5 dB there).
+    On 65 other frames the gain was 0.11 dB, and a wide gap with small repeated motion lost up to 2.2 dB.
     """
 
     def forward(
