@@ -13,13 +13,12 @@ from typing import cast
 from codec_plugin.engine import Engine, pick_engine
 from codec_plugin.errors import InputError
 from codec_plugin.grids import Restore, Verb, output_parts
+from codec_plugin.job import Job
 from codec_plugin.media.reader import Frame, Item, Lost, Reader
 from codec_plugin.media.source import InputContainer, Source, is_seekable
 from codec_plugin.options import RestoreOptions
-from codec_plugin.plan import make_plan
-from codec_plugin.runner import live_plan, weave_settings
+from codec_plugin.runner import live_plan, plan_file, weave_settings
 from codec_plugin.schedule import LiveSchedule, PlanSchedule, Schedule
-from codec_plugin.timeline.scan import scan
 from codec_plugin.timing import FrameClock
 from codec_plugin.weave import Outcome, OutputFrame, Weaver, WeaveSettings
 
@@ -106,15 +105,8 @@ class RestoringDecoder:
         again = _read_again(source)
         if again is None:
             return live_plan(reader, verb=self._verb, options=self._options, engine=self._engine_name)[0]
-        found = scan(again, options=self._options, video=reader.stream.index)
-        plan = make_plan(
-            found.timeline,
-            verb=self._verb,
-            options=self._options,
-            engine=self._engine_name,
-            source=found.info.name,
-        )
-        return PlanSchedule(plan)
+        job = Job(video=reader.stream.index, engine=self._engine)
+        return PlanSchedule(plan_file(again, verb=self._verb, options=self._options, job=job)[1])
 
     def _from_frames(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         stream = iter(frames)
@@ -160,8 +152,8 @@ def _stamped(item: OutputFrame, time_base: Fraction) -> Frame:
 
 
 def _rising(first: Frame, rest: Iterator[Frame]) -> Iterator[Frame | Lost]:
-    yield first
     last = first.pts
+    yield first
     for frame in rest:
         if frame.pts is None or (last is not None and frame.pts <= last):
             raise InputError(f"the frames: pts must rise, and {frame.pts} comes after {last}")

@@ -147,19 +147,27 @@ class IntervalGrid:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateGrid:
-    """A new rate from the segment's first frame on: `--fps`."""
+    """A new rate from the segment's first frame on: `--fps`.
+
+    A source frame takes the place that it is within `ON_GRID` of, or within half of the source's own slot where that is
+    shorter: of several frames near one place only the nearest may take it.
+    """
 
     origin: int
     """The first frame's time, in source ticks."""
     period: Fraction
     """Source ticks from place to place."""
+    source_period: Fraction | None
+    """Source ticks from one source slot to the next; None for VFR."""
     parts: int
     """Output ticks a source tick."""
 
     def slot(self, pts: int) -> int | None:
         number = round_half_up((pts - self.origin) / self.period)
-        off = abs(pts - self.origin - number * self.period)
-        return number if off <= self.period * ON_GRID else None
+        off = pts - self.origin - number * self.period
+        if self.source_period is not None and not -self.source_period / 2 < off <= self.source_period / 2:
+            return None
+        return number if abs(off) <= self.period * ON_GRID else None
 
     def between(self, left_pts: int, right_pts: int) -> list[int]:
         taken = {self.slot(left_pts), self.slot(right_pts)}
@@ -202,7 +210,8 @@ def grid_for(verb: Verb, *, clock: FrameClock | None, first_pts: int, time_base:
         parts: output ticks a source tick.
     """
     if isinstance(verb, Resample):
-        return RateGrid(origin=first_pts, period=1 / (verb.rate * time_base), parts=parts)
+        source_period = clock.period if clock is not None else None
+        return RateGrid(origin=first_pts, period=1 / (verb.rate * time_base), source_period=source_period, parts=parts)
     factor = verb_factor(verb)
     if clock is None:
         return IntervalGrid(factor=factor, parts=parts)
@@ -220,7 +229,8 @@ def output_parts(verb: Verb, *, clock: FrameClock | None, time_base: Fraction) -
     `restore` keeps the source's ticks: where a container rounded the source's times, it rounds made ones alike.
     """
     if isinstance(verb, Restore):
-        return 1
+        # A made frame needs a tick of its own between its neighbours: an imposed rate may leave none.
+        return 1 if clock is None or clock.period >= 1 else ceil(1 / clock.period)
     if isinstance(verb, Resample):
         return output_subdivision([1 / (verb.rate * time_base)], time_base=time_base)
     if clock is None:

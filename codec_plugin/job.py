@@ -15,7 +15,7 @@ class Progress:
     """How far a job is."""
 
     stage: str
-    """"look" while the film is read to find damage or repeats, "restore" while frames are written."""
+    """"look" while the film is read to find damage or repeats, "restore" or "thin" while frames are written."""
     frames: int
     """Frames done."""
     total: int | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -73,9 +74,22 @@ class RestoreReport:
         return dict(counts)
 
 
-def resolve(plan: RestorePlan, outcomes: tuple[Outcome, ...], *, frame_count: int) -> RestorePlan:
+def resolve(
+    plan: RestorePlan, outcomes: tuple[Outcome, ...], *, dropped: Sequence[int], frame_count: int
+) -> RestorePlan:
     """The plan with what really happened in place of what might have."""
-    tasks = [task for task in plan.tasks if task.action is Action.DROP]
+    tasks = []
+    if dropped:
+        tasks.append(
+            FillTask(
+                id=0,
+                left_pts=None,
+                right_pts=None,
+                target_pts=tuple(dropped),
+                action=Action.DROP,
+                reason="off the grid of the new rate",
+            )
+        )
     for outcome in outcomes:
         because = f"; held: {outcome.held_because}" if outcome.held_because else ""
         tasks.append(
@@ -105,6 +119,7 @@ def report_to_json(report: RestoreReport) -> dict[str, Any]:
             "all": report.frame_count,
             "source": report.source_frames,
             "made": len(report.made),
+            "dropped": report.plan.count(Action.DROP),
             "by_engine": report.by_engine,
             "held_because": report.held_reasons,
         },

@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from codec_plugin.engine import pick_engine
-from codec_plugin.errors import OptionError, PlanError, UnsupportedInput
+from codec_plugin.errors import OptionError, OutputError, PlanError, UnsupportedInput
 from codec_plugin.grids import Resample, Restore, Verb, output_parts, verb_factor
 from codec_plugin.job import Job, Progress
 from codec_plugin.media.packets import EARLY, HIDDEN, TWICE, UNTIMED, Packet
 from codec_plugin.media.probe import TimeKeeping
 from codec_plugin.media.readback import check_beginning, check_times
 from codec_plugin.media.reader import Reader
-from codec_plugin.media.source import Source, input_errors, is_seekable, open_input, packets_of, pick_video, source_name
+from codec_plugin.media.source import Source, input_errors, is_seekable, open_input, packets_of, pick_video
 from codec_plugin.media.writer import Writer, check_target, copies_picture
 from codec_plugin.options import Duplicates, Repair, RestoreOptions
 from codec_plugin.plan import RestorePlan, make_plan
@@ -28,7 +28,7 @@ from codec_plugin.schedule import LiveSchedule, PlanSchedule, Schedule
 from codec_plugin.stages import ahead
 from codec_plugin.timeline.inspect import Look
 from codec_plugin.timeline.scan import Scan, scan
-from codec_plugin.timing import FrameClock, Ticks, show_rate, show_time
+from codec_plugin.timing import FrameClock, Ticks, believed_rate, show_rate, show_time
 from codec_plugin.weave import Outcome, Weaver, WeaveSettings
 
 _DEPTH = 8  # items between stages: enough to ride out a slow frame, little enough to keep memory small
@@ -83,6 +83,7 @@ def run_file(
     check_target(path, source=_path_of(source), overwrite=job.overwrite)
     if not is_seekable(source):
         return _run_live(source, path, verb, options, job, started=started)
+    given = plan is not None
     if plan is None:
         found, plan = plan_file(source, verb=verb, options=options, job=job)
     else:
@@ -90,10 +91,22 @@ def run_file(
         check_source(found, options)
         _check_plan(plan, found)
     if plan.changes_nothing and isinstance(plan.verb, Restore) and job.window.is_whole:
-        found, plan = _looked_inside(source, found, plan, options, job)
-        if plan.changes_nothing and _uncopyable(source, path, found, job) is None:
-            return _copy_file(source, path, found, plan, job, started=started)
-    return _run_planned(source, path, found, plan, job, started=started)
+        if not given:
+            found, plan = _looked_inside(source, found, plan, options, job)
+        if plan.changes_nothing:
+            obstacle = _uncopyable(source, path, found, job)
+            if obstacle is None:
+                try:
+                    return _copy_file(source, path, found, plan, job, started=started)
+                except _CopyDiffers as error:
+                    obstacle = str(error)
+            notes = [Note(kind="choice", text=f"no gaps found, and yet encoded again: {obstacle}")]
+            return _run_planned(source, path, found, plan, job, notes=notes, started=started)
+    return _run_planned(source, path, found, plan, job, notes=[], started=started)
+
+
+class _CopyDiffers(OutputError):
+    """A packet-for-packet copy, read back, doesn't show what the source shows."""
 
 
 def _path_of(source: Source) -> Path | None:
@@ -180,12 +193,10 @@ def _uncopyable(source: Source, path: Path, found: Scan, job: Job) -> str | None
 
 
 def _run_planned(
-    source: Source, path: Path, found: Scan, plan: RestorePlan, job: Job, *, started: float
+    source: Source, path: Path, found: Scan, plan: RestorePlan, job: Job, *, notes: list[Note], started: float
 ) -> RestoreReport:
     promised = plan.promised_pts(found.timeline)
-    notes = [Note(kind="scan", text=text) for text in found.notes]
-    if plan.changes_nothing and (obstacle := _uncopyable(source, path, found, job)):
-        notes.append(Note(kind="choice", text=f"no gaps found, and yet encoded again: {obstacle}"))
+    notes = [*(Note(kind="scan", text=text) for text in found.notes), *notes]
     with open_reader(source, plan.options, job) as reader:
         return _write(reader, path, PlanSchedule(plan), plan, job, promised=promised, notes=notes, started=started)
 
@@ -194,11 +205,6 @@ def _run_live(
     source: Source, path: Path, verb: Verb, options: RestoreOptions, job: Job, *, started: float
 ) -> RestoreReport:
     """One pass over a stream that can't be read twice: the headers' rate is believed, and said to be."""
-    if options.duplicates is Duplicates.FILL or options.repair is Repair.TAINTED:
-        raise OptionError(
-            f"{source_name(source)}: --duplicates fill and --repair tainted read the film twice, "
-            "which a pipe doesn't allow; save it to a file first"
-        )
     with open_reader(source, options, job) as reader:
         schedule, plan = live_plan(reader, verb=verb, options=options, engine=_engine_name(options, job))
         shown = show_rate(plan.rate) if plan.rate else "unknown, each interval by itself"
@@ -209,7 +215,12 @@ def _run_live(
 def live_plan(reader: Reader, *, verb: Verb, options: RestoreOptions, engine: str) -> tuple[LiveSchedule, RestorePlan]:
     """The schedule of a stream that is read once, and the empty plan that its report will fill."""
     video = reader.info.video
-    rate = options.rate or video.rate_from_codec or video.rate_from_header
+    if options.duplicates is Duplicates.FILL or options.repair is Repair.TAINTED:
+        raise OptionError(
+            f"{reader.info.name}: --duplicates fill and --repair tainted read the film twice, "
+            "which a pipe doesn't allow; save it to a file first"
+        )
+    rate = options.rate or believed_rate(codec=video.rate_from_codec, header=video.rate_from_header)
     clock = FrameClock(origin=Fraction(0), time_base=video.time_base, rate=rate) if rate else None
     parts = output_parts(verb, clock=clock, time_base=video.time_base)
     schedule = LiveSchedule(
@@ -280,6 +291,7 @@ def _write(
         time_base=plan.output_time_base,
         offset=-max(job.window.bounds(reader.info)[0], Fraction(0)),
         drop_unsupported=job.drop_unsupported,
+        appearance=lambda: reader.appearance,
     ) as writer:
         written, made = _pump(reader, weaver, writer, job, total=None if promised is None else int(promised.size))
         writer.finish()
@@ -290,7 +302,7 @@ def _write(
     notes += [Note(kind="lost", text=str(loss)) for loss in writer.losses]
     notes += happened(reader, offset)
     return RestoreReport(
-        plan=resolve(plan, tuple(outcomes), frame_count=int(written.size)),
+        plan=resolve(plan, tuple(outcomes), dropped=weaver.dropped, frame_count=int(written.size)),
         output=str(path),
         encoder=writer.choice.describe() if writer.choice else None,
         offset=offset,
@@ -357,8 +369,11 @@ def _copy_file(
             for packet in packets_of(container, [container.streams[index] for index in writer.copied_indices]):
                 writer.write_packet(packet)
         writer.finish()
-        offset = check_times(writer, promised, time_base=plan.time_base)
-        check_beginning(writer)
+        try:
+            offset = check_times(writer, promised, time_base=plan.time_base)
+            check_beginning(writer)
+        except OutputError as error:
+            raise _CopyDiffers("a copy of its packets shows other pictures in this container") from error
         writer.commit()
     notes = [Note(kind="copied", text="no gaps found: copied packet for packet, nothing encoded")]
     notes += [Note(kind="scan", text=text) for text in found.notes]

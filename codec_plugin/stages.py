@@ -10,6 +10,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 _POLL_S = 0.1
+_PATIENCE_S = 2.0
 
 
 class _End:
@@ -40,7 +41,7 @@ def ahead(items: Iterable[T], *, depth: int) -> Generator[T, None, None]:
     finally:
         stop.set()
         _drain(queue)
-        thread.join()
+        thread.join(_PATIENCE_S)  # it may hang in a read from a pipe that gives no more; it is a daemon
 
 
 def _run(items: Iterable[T], queue: Queue[T | _End], stop: Event) -> None:
@@ -52,10 +53,14 @@ def _run(items: Iterable[T], queue: Queue[T | _End], stop: Event) -> None:
     except BaseException as caught:  # handed to the thread that takes the items
         error = caught
     finally:
-        close = getattr(items, "close", None)
-        if close is not None:
-            close()
-        _put(queue, _End(error), stop)
+        try:
+            close = getattr(items, "close", None)
+            if close is not None:
+                close()
+        except BaseException as caught:  # likewise
+            error = error or caught
+        finally:
+            _put(queue, _End(error), stop)
 
 
 def _put(queue: Queue[T | _End], item: T | _End, stop: Event) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from codec_plugin.errors import OptionError
+from codec_plugin.errors import Cancelled, OptionError
 from codec_plugin.job import Job, Progress
 from codec_plugin.media.packets import Packet
 from codec_plugin.media.readback import check_times
@@ -106,7 +106,9 @@ def choose_dropped(found: Scan, pattern: Pattern) -> tuple[int, ...]:
         OptionError: a range is outside the film.
     """
     dropped: list[int] = []
-    number = 0
+    number, count = 0, found.timeline.frame_count
+    if isinstance(pattern, DropRanges) and max(stop for _, stop in pattern.ranges) > count:
+        raise OptionError(f"--drop: {found.info.name} has {count} frames (0 to {count - 1})")
     for segment in found.timeline.segments:
         pts = [int(p) for p in segment.pts]
         if isinstance(pattern, KeepEvery):
@@ -119,8 +121,6 @@ def choose_dropped(found: Scan, pattern: Pattern) -> tuple[int, ...]:
             kept = {p for i, p in enumerate(pts, start=number) if i not in gone}
         dropped += [p for p in pts[1:-1] if p not in kept]
         number += len(pts)
-    if isinstance(pattern, DropRanges) and max(stop for _, stop in pattern.ranges) > number:
-        raise OptionError(f"--drop: {found.info.name} has {number} frames (0 to {number - 1})")
     return tuple(dropped)
 
 
@@ -168,6 +168,7 @@ def thin(
             time_base=found.timeline.time_base,
             offset=-max(job.window.bounds(reader.info)[0], Fraction(0)),
             drop_unsupported=job.drop_unsupported,
+            appearance=lambda: reader.appearance,
         ) as writer,
     ):
         written = _copy_kept(reader, writer, set(dropped), job, total=found.timeline.frame_count)
@@ -194,6 +195,8 @@ def _copy_kept(reader: Reader, writer: Writer, dropped: set[int], job: Job, *, t
         for item in items:
             if isinstance(item, Packet):
                 writer.write_packet(item)
+            elif job.cancelled():
+                raise Cancelled(f"{reader.info.name}: stopped as asked")
             elif isinstance(item, Frame) and item.pts is not None:
                 seen += 1
                 if item.pts not in dropped:

@@ -152,6 +152,13 @@ class ClockFit:
         return self.clock is None and self.rate_from_content is not None
 
 
+def believed_rate(*, codec: Fraction | None, header: Fraction | None) -> Fraction | None:
+    """The rate to work with where no time stamps can be waited for: the codec's, unless it can only be a time base."""
+    if codec is not None and (header is None or codec <= header * MAX_REGULAR_DROP):
+        return codec
+    return header
+
+
 def slots_of(pts: Ticks, *, origin: Fraction, period: Fraction) -> npt.NDArray[Any]:
     """The slot nearest to each of many time stamps, in exact integer arithmetic.
 
@@ -322,7 +329,11 @@ def _content_period(pts: Ticks) -> Fraction | None:
         None,
     ):  # ever longer steps, as the period grows sharp enough to count the slots in them
         slots = slots_of(steps, origin=Fraction(0), period=period)
-        used = (slots > 0) if reach is None else (slots > 0) & (slots <= reach)
+        off = np.abs(steps - slots * float(period))
+        # A short step that is no whole number of slots says nothing of their length; in a long one that may be drift.
+        used = (slots > 0) & ((slots > 2) | (off <= max(1.0, float(period) / 8)))
+        if reach is not None:
+            used &= slots <= reach
         if not used.any():
             return period
         period = Fraction(int(steps[used].sum()), int(slots[used].sum()))

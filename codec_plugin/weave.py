@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import groupby
 
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from codec_plugin.engine import Engine, FillRequest, Take, load_engine
-from codec_plugin.errors import Cancelled, CannotFill, CodecPluginError, EngineError
+from codec_plugin.errors import Cancelled, CannotFill, CodecPluginError, DamagedInput, EngineError
 from codec_plugin.media.packets import AnyPacket, Packet
 from codec_plugin.media.pixels import copy_frame, native_layout, to_frame, to_picture, to_rgb_picture
 from codec_plugin.media.reader import Frame, Item, Lost
@@ -122,6 +122,8 @@ class Weaver:
         self._pictures: dict[tuple[int, Take], Picture] = {}
         self._thumbnails: dict[int, Thumbnail] = {}
         self._pending: list[Target] = []
+        self.dropped: list[int] = []
+        """Source frames left out so far, in output ticks."""
 
     def weave(self, items: Iterable[Item]) -> Generator[OutputFrame | AnyPacket, None, None]:
         """The output's frames and the packets between them.
@@ -148,12 +150,17 @@ class Weaver:
         kept = self._schedule.keeps(pts)
         replacement = self._schedule.replacement(pts) or self._damaged(item, pts)
         if replacement is not None:
-            self._pending += [replacement] if kept else []
+            if kept:
+                self._pending.append(replacement)
+            else:
+                self.dropped.append(pts * self._schedule.parts)
             return
         assert isinstance(item, Frame)
         yield from self._made_before((pts, item))
         self._left = (pts, item)
-        if kept:
+        if not kept:
+            self.dropped.append(pts * self._schedule.parts)
+        else:
             yield OutputFrame(frame=item, pts=pts * self._schedule.parts, made_by=None)
 
     def _damaged(self, item: Frame | Lost, pts: int) -> Target | None:
@@ -196,6 +203,8 @@ class Weaver:
                     yield OutputFrame(frame=frame, pts=target.pts, made_by=name)
                     done += 1
             except CannotFill as error:
+                if Guard.CANNOT_FILL not in targets[0].guards:
+                    raise
                 objection = f"{name} can't fill it: {error}"
             self._tell(targets[:done], left, right, Action.FILL, engine=name, score=score)
         if objection is not None:
@@ -264,7 +273,9 @@ class Weaver:
                 to_right = right[0] * self._schedule.parts - target.pts
                 shown = left if to_left <= to_right else right
             if shown is None:
-                raise EngineError(f"{self._settings.name}: no frame to show at output pts {target.pts}")
+                raise DamagedInput(
+                    f"{self._settings.name}: every picture is damaged; --repair missing shows those that come out"
+                )
             frame = copy_frame(shown[1], pts=target.pts, time_base=self._output_time_base)
             yield OutputFrame(frame=frame, pts=target.pts, made_by="hold")
         self._tell(targets, left, right, Action.HOLD, because=because, score=score)
@@ -299,20 +310,19 @@ class Weaver:
         because: str | None = None,
         score: float | None = None,
     ) -> None:
-        if not targets:
-            return
-        self._outcome(
-            Outcome(
-                left_pts=left[0] if left else None,
-                right_pts=right[0] if right else None,
-                target_pts=tuple(target.pts for target in targets),
-                action=action,
-                engine=engine,
-                reason=targets[0].reason,
-                held_because=because,
-                cut_score=None if score is None else round(score, 2),
+        for reason, group in groupby(targets, key=lambda target: target.reason):
+            self._outcome(
+                Outcome(
+                    left_pts=left[0] if left else None,
+                    right_pts=right[0] if right else None,
+                    target_pts=tuple(target.pts for target in group),
+                    action=action,
+                    engine=engine,
+                    reason=reason,
+                    held_because=because,
+                    cut_score=None if score is None else round(score, 2),
+                )
             )
-        )
 
     def _at(self, pts: int) -> Timestamp:
         return Timestamp(pts=pts, time_base=self._settings.time_base)
@@ -328,10 +338,3 @@ def _unfit(engine: Engine, frame: Frame, *, count: int) -> str | None:
     if info.take is Take.NATIVE and native_layout(frame.format.name) is None:
         return f"{info.name} can't work in pixel format {frame.format.name}"
     return None
-
-
-def resolved(outcome: Outcome) -> Outcome:
-    """An outcome whose reason says all of it, for the report's plan."""
-    if outcome.held_because is None:
-        return outcome
-    return replace(outcome, reason=f"{outcome.reason}; held: {outcome.held_because}")

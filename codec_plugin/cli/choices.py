@@ -76,7 +76,7 @@ class TimeType(click.ParamType[Fraction]):
             seconds = Fraction(0)
             for part in str(value).split(":"):
                 seconds = seconds * 60 + Fraction(part)
-        except ValueError:
+        except (ValueError, ZeroDivisionError):
             self.fail(f"{value!r} is not a time; write 90, 1:30 or 0:01:30.5", param, ctx)
         if seconds < 0:
             self.fail(f"{value} is before the beginning", param, ctx)

@@ -45,7 +45,7 @@ def compare_command(
     Frames pair by presentation time. Shown are the frames that are missing, extra or moved, and PSNR, SSIM
     and XPSNR over all pairs and, with --report, over made and source frames apart.
     """
-    _check_json_file(json_file)
+    _check_json_file(json_file, films=(reference, restored))
     shift = None if offset is None else _seconds(offset)
     with Console(stderr=True).status("comparing") as status:
 
@@ -64,7 +64,9 @@ def compare_command(
         _write(comparison.to_json(), Path(json_file))
 
 
-def _check_json_file(json_file: str | None) -> None:
+def _check_json_file(json_file: str | None, *, films: tuple[str, ...]) -> None:
+    if json_file is not None and any(Path(json_file).resolve() == Path(film).resolve() for film in films):
+        raise OptionError(f"--json {json_file}: that is one of the films; give the result another name")
     """An hour of decoding shouldn't end in a typing error."""
     if json_file is not None and json_file != "-" and not Path(json_file).absolute().parent.is_dir():
         raise OptionError(f"--json {json_file}: its folder doesn't exist; make it first")

@@ -25,7 +25,7 @@ from codec_plugin.cli.choices import (
 from codec_plugin.cli.console import Voice, ticking
 from codec_plugin.cli.files import read_plan, write_json
 from codec_plugin.engine import pick_engine
-from codec_plugin.errors import OptionError
+from codec_plugin.errors import OptionError, PlanError
 from codec_plugin.grids import Multiply, Resample, Restore, Verb, describe
 from codec_plugin.job import Job
 from codec_plugin.media.source import is_seekable
@@ -131,7 +131,11 @@ def _run(
 ) -> None:
     voice = Voice(verbosity=-1 if quiet else verbose)
     plan = read_plan(plan_path) if plan_path else None
-    if report not in (None, "-"):
+    if plan is not None and plan.verb != verb:
+        raise PlanError(f"{plan_path}: the plan says {plan.verb!s}, not {verb!s}; run it with the command it is for")
+    if report is not None and report != "-":
+        if Path(report).resolve() == target.resolve():
+            raise OptionError(f"{report}: the report and the film can't have one name")
         check_place(Path(report), source=Path(source), overwrite=True)  # now, not after an hour's work
     options = RestoreOptions(
         engine=engine,
@@ -197,9 +201,12 @@ def _tell(voice: Voice, done: RestoreReport) -> None:
         voice.say(f"{done.output}: no gaps; copied packet for packet")
     else:
         rate = f" at {show_rate(done.plan.rate)} fps" if done.plan.rate else ""
-        what = describe(done.plan.verb)
+        what = describe(done.plan.verb) if done.made or not isinstance(done.plan.verb, Restore) else "no gaps to fill"
         voice.say(f"{done.output}: {what}: {done.frame_count} frames{rate}, {', '.join(made) or 'none made'}")
         voice.say(f"  {done.source_frames} frames are the source's own; {done.encoder}; {done.seconds:.1f} s")
+    tail = sum(len(o.target_pts) for o in done.outcomes if o.held_because is None and o.action is Action.HOLD)
+    if tail:
+        voice.detail(f"  {tail} held: nothing comes after a segment's last frame")
     for reason, count in done.held_reasons.items():
         voice.say(f"  {count} held: {reason}", style="yellow")
     for note in done.notes:

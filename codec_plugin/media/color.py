@@ -13,6 +13,7 @@ from av.sidedata.sidedata import Type as SideDataType
 from av.video.frame import VideoFrame
 
 from codec_plugin.picture import Color, Matrix
+from codec_plugin.timing import round_half_up
 
 # ITU-T H.273 code points, as FFmpeg's AVColorSpace has them.
 _MATRICES = {1: Matrix.BT709, 5: Matrix.BT601, 6: Matrix.BT601, 9: Matrix.BT2020, 10: Matrix.BT2020}
@@ -56,8 +57,8 @@ class HdrMetadata:
         """x265's and x264's way to say it: chromaticities in 1/50000, luminance in 1/10000 cd/m²."""
         values: dict[str, str] = {}
         if self.primaries and self.luminance:
-            red, green, blue, white = [tuple(int(v * 50_000) for v in point) for point in self.primaries]
-            low, high = (int(value * 10_000) for value in self.luminance)
+            red, green, blue, white = [tuple(round_half_up(v * 50_000) for v in point) for point in self.primaries]
+            low, high = (round_half_up(value * 10_000) for value in self.luminance)
             values["master-display"] = "".join(
                 f"{name}({x},{y})" for name, (x, y) in zip("GBR", (green, blue, red), strict=True)
             ) + "WP({},{})L({},{})".format(*white, high, low)
@@ -81,6 +82,27 @@ class HdrMetadata:
         if self.light_level:
             values["content-light"] = "{},{}".format(*self.light_level)
         return values
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Appearance:
+    """What the first decoded frame says of the whole stream; a frame that was made doesn't say it."""
+
+    tags: ColorTags
+    """The colour tags."""
+    hdr: HdrMetadata | None
+    """HDR10 metadata."""
+    dynamic: tuple[str, ...]
+    """Kinds of dynamic HDR metadata."""
+    rotation: int
+    """Degrees."""
+
+
+def appearance_of(frame: VideoFrame) -> Appearance:
+    """What a decoded frame says of its stream."""
+    return Appearance(
+        tags=tags_of(frame), hdr=hdr_of(frame), dynamic=dynamic_metadata_of(frame), rotation=int(frame.rotation)
+    )
 
 
 def tags_of(frame: VideoFrame) -> ColorTags:

@@ -18,7 +18,7 @@ from av.packet import Packet as Packet
 from av.video.stream import VideoStream
 
 from codec_plugin.media.probe import TimeKeeping, VideoInfo, probe_video
-from codec_plugin.media.source import open_input, packets_of
+from codec_plugin.media.source import films_of, open_input, packets_of
 from codec_plugin.timing import Ticks, round_half_up
 
 UNTIMED = "packets without a time"
@@ -80,9 +80,9 @@ class _Rows:
 
 
 def packet_table(path: str | os.PathLike[str], *, ordinal: int) -> PacketTable:
-    """The packet table of a file of ours, read back; `ordinal` says which of its video streams, from 0."""
+    """The packet table of a file of ours, read back; `ordinal` says which of its films, from 0."""
     with open_input(path) as container:
-        stream = container.streams.video[ordinal]
+        stream = films_of(container)[ordinal]
         info = probe_video(stream, container=container)
         return read_packets(container, video=stream, info=info)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from codec_plugin.errors import OutputError
 from codec_plugin.media.packets import packet_table
-from codec_plugin.media.source import open_input, packets_of
+from codec_plugin.media.source import films_of, open_input, packets_of
 from codec_plugin.media.writer import Writer
 from codec_plugin.timing import Ticks, round_half_up
 
@@ -24,7 +24,7 @@ def check_beginning(writer: Writer) -> None:
         OutputError: no picture comes out.
     """
     with open_input(writer.part) as container:
-        for packet in packets_of(container, [container.streams.video[writer.picture_ordinal]]):
+        for packet in packets_of(container, [films_of(container)[writer.picture_ordinal]]):
             try:
                 if packet.decode():
                     return

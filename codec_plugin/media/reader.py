@@ -15,12 +15,22 @@ import av
 from av.codec.context import Flags
 from av.container import InputContainer
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 from codec_plugin.errors import DamagedInput, UnsupportedInput
+from codec_plugin.media.color import Appearance, appearance_of
 from codec_plugin.media.deinterlace import Deinterlacer
 from codec_plugin.media.packets import AnyPacket, DecoderOrder, is_flush, is_invisible, ordinal_time
 from codec_plugin.media.probe import SourceInfo, TimeKeeping, probe_source
-from codec_plugin.media.source import Source, input_errors, open_input, packets_of, pick_video, source_name
+from codec_plugin.media.source import (
+    Source,
+    input_errors,
+    is_cover_art,
+    open_input,
+    packets_of,
+    pick_video,
+    source_name,
+)
 from codec_plugin.timing import Timestamp, round_half_up, show_time
 
 _SEEK_BACK_S = (0, 2, 8, 30, 120)  # seconds to go back further, until a key frame is met
@@ -71,6 +81,7 @@ class Reader:
     comes out as `Lost`. Frames go out as the decoder made them: no conversion, the same planes.
 
     Attributes:
+        appearance: colours, HDR metadata and rotation of the first frame, once it was read.
         counts: damage and what was left out, by name.
         interlaced_is_fine: whether interlaced frames pass; else they are refused.
         on_packet: where set, called with each packet of the picture stream before it is decoded.
@@ -89,6 +100,7 @@ class Reader:
         deinterlace: bool = False,
     ) -> None:
         self.counts: Counter[str] = Counter()
+        self.appearance: Appearance | None = None
         self.on_packet: Callable[[AnyPacket], None] | None = None
         self.interlaced_is_fine = deinterlace
         self._owned = not isinstance(source, InputContainer)
@@ -142,6 +154,7 @@ class Reader:
         if self._window.start:
             self._seek(start)
         wanted = [s for s in self.container.streams if s.index == self.stream.index or s.index in copied]
+        always = {s.index for s in wanted if self._window.is_whole or (isinstance(s, VideoStream) and is_cover_art(s))}
         clock = _PictureTimes(self.info, self.counts)
         for packet in self._packets(wanted, stop=stop):
             if packet.stream_index == self.stream.index:
@@ -150,7 +163,7 @@ class Reader:
                 clock.promise(packet)
                 for item in clock.timed(self._whole(self._decode(packet))):
                     yield from self._checked(item, start=start, stop=stop)
-            elif self._window.is_whole or _inside(packet, start=start, stop=stop):
+            elif packet.stream_index in always or _inside(packet, start=start, stop=stop):
                 yield packet
         for item in chain(clock.timed(self._last_whole(self._decode(None))), clock.never_came()):
             yield from self._checked(item, start=start, stop=stop)
@@ -224,9 +237,9 @@ class Reader:
         return chain(self._whole(frames), self._deinterlacer.finish() if self._deinterlacer else ())
 
     def _checked(self, item: VideoFrame | Lost, *, start: Fraction, stop: Fraction | None) -> Iterator[Item]:
-        assert item.pts is not None  # _Pictures gives every frame one
+        assert item.pts is not None  # _PictureTimes gives every frame one
         seconds = item.pts * self.info.video.time_base
-        if (seconds < start and not self._window.is_whole) or (stop is not None and seconds >= stop):
+        if (self._window.start and seconds < start) or (stop is not None and seconds >= stop):
             return
         if isinstance(item, VideoFrame):
             self._check_sort(item)
@@ -238,6 +251,7 @@ class Reader:
         if frame.interlaced_frame and not self.interlaced_is_fine:
             raise UnsupportedInput(f"{where}: the video is interlaced; --deinterlace makes whole frames of it first")
         if not self.counts["frames"]:
+            self.appearance = appearance_of(frame)
             self._sort = (frame.width, frame.height, frame.format.name)
         elif self._sort != (frame.width, frame.height, frame.format.name):
             before, after = ("{}x{} {}".format(*sort) for sort in (self._sort, _sort_of(frame)))

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import av
 from av.container import InputContainer as InputContainer  # other modules take it from here
@@ -65,9 +65,11 @@ def open_input(source: Source) -> InputContainer:
 def _opened(source: Source, name: str) -> InputContainer:
     with input_errors(name):
         if not isinstance(source, (str, os.PathLike)):
+            if is_seekable(source):
+                source.seek(0)
             return av.open(source, "r", metadata_errors="replace")
         if str(source) == "-":
-            return av.open(sys.stdin.buffer, "r", metadata_errors="replace")
+            return av.open(_standard_input(), "r", metadata_errors="replace")
         path = Path(source)
         if path.is_dir():
             raise IsADirectoryError(name)
@@ -98,6 +100,14 @@ def packets_of(
         return
 
 
+def _standard_input() -> BinaryIO:
+    """Standard input without Python's buffer: a thread that hangs in a read from it would keep the buffer's lock."""
+    try:
+        return cast("BinaryIO", open(sys.stdin.fileno(), "rb", buffering=0, closefd=False))
+    except (OSError, ValueError):  # somebody put another object in its place
+        return sys.stdin.buffer
+
+
 def is_seekable(source: Source) -> bool:
     """Whether the source can be read twice: a regular file can, a pipe can't. Says nothing of its being there."""
     if isinstance(source, (str, os.PathLike)):
@@ -119,6 +129,11 @@ def is_cover_art(stream: VideoStream) -> bool:
     return bool(stream.disposition & Disposition.attached_pic)
 
 
+def films_of(container: InputContainer) -> list[VideoStream]:
+    """The video streams that aren't cover art."""
+    return [stream for stream in container.streams.video if not is_cover_art(stream)]
+
+
 def pick_video(container: InputContainer, index: int | None = None) -> VideoStream:
     """The video stream to work on: the one asked for, or the default one, or the first that isn't cover art.
 
@@ -138,7 +153,7 @@ def pick_video(container: InputContainer, index: int | None = None) -> VideoStre
         if chosen.codec_context is None:
             raise InputError(f"{container.name}: FFmpeg has no decoder for stream {index}")
         return chosen
-    films = [stream for stream in videos if not is_cover_art(stream)]
+    films = films_of(container)
     if not films:
         kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
         extra = "; its only picture is cover art" if videos else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
@@ -19,7 +19,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from codec_plugin.errors import CannotHold, OutputError
-from codec_plugin.media.color import dynamic_metadata_of, hdr_of, tags_of
+from codec_plugin.media.color import Appearance, appearance_of
 from codec_plugin.media.encoders import EncoderChoice, Film, add_encoder, choose_encoder, open_encoder
 from codec_plugin.media.formats import MP4_TAGS
 from codec_plugin.media.nal import length_size_of
@@ -160,16 +160,17 @@ class Writer:
         offset: Fraction = Fraction(0),
         drop_unsupported: bool = False,
         copy_picture: bool = False,
+        appearance: Callable[[], Appearance | None] = lambda: None,
     ) -> None:
         self.target = target
         self.losses: list[Loss] = []
         self.choice: EncoderChoice | None = None
         self._source, self._picture, self._encode = source, picture, encode
         self._rate, self._time_base = rate, time_base
+        self._appearance = appearance
         self._copies: dict[int, Copy] = {}
         self._early: list[AnyPacket] = []
         self._encoder: VideoStream | None = None
-        self._last_pts: int | None = None
         self._drop_unsupported, self._copy_picture = drop_unsupported, copy_picture
         self._part = target.with_name(f".{target.stem}.part-{secrets.token_hex(4)}{target.suffix}")
         self.container = self._open()
@@ -195,8 +196,11 @@ class Writer:
 
     @property
     def picture_ordinal(self) -> int:
-        """Which of the output's video streams the picture is, from 0: muxers leave out streams that stay empty."""
-        videos = [stream.index for stream in self._wanted if stream.type == "video"]
+        """Which of the output's video streams the picture is, from 0, cover art not counted.
+
+        Not an index: muxers leave out streams that stay empty, and put cover art where they like.
+        """
+        videos = [s.index for s in self._wanted if isinstance(s, VideoStream) and not is_cover_art(s)]
         return videos.index(self._picture.index)
 
     @property
@@ -216,7 +220,6 @@ class Writer:
             assert self._encoder is not None
             frame.pts, frame.time_base = pts, self._time_base
             frame.pict_type = 0  # else the source's picture types bind the encoder
-            self._last_pts = pts
             self._mux_encoded(frame)
 
     def write_packet(self, packet: AnyPacket) -> None:
@@ -282,17 +285,18 @@ class Writer:
         trial.close()
 
     def _begin(self, frame: VideoFrame) -> None:
+        self._look = self._appearance() or appearance_of(frame)
         self._film = Film(
             codec=self._picture.codec_context.codec.canonical_name,
             size=(frame.width, frame.height),
             pixel_format=frame.format.name,
             rate=self._rate,
             time_base=self._time_base,
-            hdr=hdr_of(frame),
-            is_hdr=tags_of(frame).is_hdr,
+            hdr=self._look.hdr,
+            is_hdr=self._look.tags.is_hdr,
         )
         self.choice = choose_encoder(self._encode, container=self.container, film=self._film)
-        self._note_losses(frame)
+        self._note_losses()
         self._add_streams(frame)
         self._mux_early()
 
@@ -310,15 +314,15 @@ class Writer:
     def _add_picture(self, frame: VideoFrame) -> VideoStream:
         assert self.choice is not None
         stream = add_encoder(self.container, self.choice, film=self._film)
-        context, tags = stream.codec_context, tags_of(frame)
+        context, tags = stream.codec_context, self._look.tags
         context.color_primaries, context.color_trc = tags.primaries, tags.transfer
         context.colorspace, context.color_range = tags.matrix, tags.color_range
         aspect = self._picture.codec_context.sample_aspect_ratio or self._picture.sample_aspect_ratio
         if aspect:
             context.sample_aspect_ratio = aspect
         open_encoder(stream, self.choice)
-        if frame.rotation:
-            stream.set_display_rotation(frame.rotation)
+        if self._look.rotation:
+            stream.set_display_rotation(self._look.rotation)
         ours = ("encoder", "duration", "number_of_frames", "number_of_bytes", "bps")
         stale = {key for key in self._picture.metadata if key.lower().startswith(("_statistics", *ours))}
         stream.metadata.update({k: v for k, v in self._picture.metadata.items() if k not in stale})
@@ -349,8 +353,8 @@ class Writer:
         start, end = (max(chapter[edge] + ticks, 0) for edge in ("start", "end"))
         return {**chapter, "start": start, "end": end}
 
-    def _note_losses(self, frame: VideoFrame) -> None:
-        for name in dynamic_metadata_of(frame):
+    def _note_losses(self) -> None:
+        for name in self._look.dynamic:
             self.losses.append(Loss(what=f"{name} metadata", why="no encoder here writes it; the base layer stays"))
         form, codec = self.container.format.name, self._picture.codec_context.codec.canonical_name
         aspect = self._picture.sample_aspect_ratio

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
 
 import numpy as np
 
@@ -40,13 +39,6 @@ class Gap:
     """How that is known, in words."""
 
 
-class Span(Protocol):
-    """A half-open range of frame indices."""
-
-    start: int
-    stop: int
-
-
 def dropped(timeline: Timeline) -> Iterator[Gap]:
     """The holes in the lattice of each segment's clock, in order; none on true VFR."""
     for segment in timeline.segments:
@@ -76,12 +68,6 @@ def bad_frames(timeline: Timeline, bad: Iterable[int], *, cause: Cause, evidence
                 cause=cause,
                 evidence=evidence,
             )
-
-
-def repeated_pts(timeline: Timeline, repeats: Iterable[Span]) -> list[int]:
-    """The times of repeated frames, from index ranges over all frames of the timeline."""
-    pts = np.concatenate([segment.pts for segment in timeline.segments]) if timeline.segments else np.empty(0)
-    return [int(pts[index]) for span in repeats for index in range(span.start, span.stop)]
 
 
 def _holes(segment: Segment) -> Iterator[Gap]:

@@ -222,8 +222,10 @@ def _notes(info: SourceInfo, timeline: Timeline, table: PacketTable, *, whole: b
     if info.video.frames_from_header > table.packet_count:
         promised = info.video.frames_from_header
         yield f"the header promises {promised} pictures and {table.packet_count} are there: the file was cut off"
-    ends = max(segment.last for segment in timeline.segments) * timeline.time_base - info.start
-    if info.duration is not None and whole and ends + _UNFINISHED_S < info.duration:
+    last = max(segment.last for segment in timeline.segments) * timeline.time_base
+    ends = last - info.start
+    # Some headers count from the first picture, some from 0.
+    if info.duration is not None and whole and max(ends, last) + _UNFINISHED_S < info.duration:
         yield (
             f"the header promises {show_time(info.duration)} and the pictures end at {show_time(ends)}: "
             "the file was cut off, unless its sound is longer"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from functools import partial
 
 import numpy as np
 
@@ -81,7 +80,7 @@ class DisEngine:
                 yield blend_pictures(left, right, position=position)
                 continue
             with opencv_single_threaded():
-                plan = midway(pair, position=position, crew=self._crew)
+                plan = midway(pair, position=position, crew=self._crew, scratch=self._scratch)
                 made = render(left, right, plan=plan, position=position, crew=self._crew, scratch=self._scratch)
             yield made
 
@@ -92,7 +91,7 @@ class DisEngine:
         self._last = None
 
     def _motion(self, left: Picture, right: Picture, *, size: tuple[int, int]) -> PairMotion:
-        guides = self._crew.run(partial(self._guide, left, size=size), partial(self._guide, right, size=size))
+        guides = self._guide(left, size=size), self._guide(right, size=size)
         self._last = (right, guides[1])
         return self._search.between(guides[0], guides[1], crew=self._crew)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -14,16 +13,13 @@ import numpy.typing as npt
 from flowfill.motion import Mismatch, PairMotion, mismatch
 from flowfill.parallel import Crew
 from flowfill.sample import sample
-from flowfill.scratch import Field
+from flowfill.scratch import Field, Scratch
 
 _MOTION_WINDOW = (9, 9)
 _NOISE_FLOOR = np.float32(2.0)
 _NEAR_FLOOR = np.float32(1.0)
 _EQUAL_ERRORS = np.float32(5e-4)
 _OUTSIDE_SHARE = np.float32(0.02)
-_STRIP_SAMPLES = 8192
-"""Arithmetic goes in strips of rows with about so many samples: arrays of 32 KB stay in the cache and need no new
-pages from the system (weighing takes 1.6 ms instead of 2.6)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +46,7 @@ class _Candidate:
     """(height, width): of the left and the right picture's samples."""
 
 
-def midway(pair: PairMotion, *, position: Fraction, crew: Crew) -> Midway:
+def midway(pair: PairMotion, *, position: Fraction, crew: Crew, scratch: Scratch) -> Midway:
     """Projects the motion of a pair to a time between its pictures.
 
     Each pixel there has two candidates: the motion of the left pixel that arrives at it, and that of the right one
@@ -62,89 +58,109 @@ def midway(pair: PairMotion, *, position: Fraction, crew: Crew) -> Midway:
         pair: The motion both ways.
         position: 0 is left, 1 is right.
         crew: Works on bands of rows side by side.
+        scratch: Where the arithmetic happens and the result lies: it holds until the next call.
     """
     rows, columns = pair.left.shape
+    fields = scratch.array("midway", (9, rows, columns))
+    from_left, from_right, motion = fields[:6].reshape(3, rows, columns, 2)
+    made = Midway(motion=motion, left_share=fields[6], dissolve_share=fields[7])
+    inside = fields[8]
+    inside.fill(1.0)
     candidates = tuple(
-        _Candidate(
-            motion=np.empty((rows, columns, 2), dtype=np.float32),
-            difference=np.empty((rows, columns), dtype=np.uint8),
-        )
-        for _ in range(2)
-    )
-    made = Midway(
-        motion=np.empty((rows, columns, 2), dtype=np.float32),
-        left_share=np.empty((rows, columns), dtype=np.float32),
-        dissolve_share=np.empty((rows, columns), dtype=np.float32),
+        _Candidate(motion=each, difference=np.empty((rows, columns), dtype=np.uint8))
+        for each in (from_left, from_right)
     )
     bands, share = crew.bands(rows), float(position)
-    crew.run(*(partial(_trace, candidates, pair, share, band) for band in bands))
+    crew.run(*(partial(_trace, candidates, pair, share, band, scratch) for band in bands))
     errors = crew.run(*(partial(mismatch, each.difference, window=_MOTION_WINDOW) for each in candidates))
-    crew.run(*(partial(_settle, made, candidates, (*errors, pair.still), share, band) for band in bands))
+    all_errors = (*errors, pair.still)
+    crew.run(*(partial(_settle, made, candidates, all_errors, inside, share, band, scratch) for band in bands))
     return made
 
 
-def _trace(candidates: tuple[_Candidate, ...], pair: PairMotion, position: float, band: tuple[int, int]) -> None:
+def _trace(
+    candidates: tuple[_Candidate, ...], pair: PairMotion, position: float, band: tuple[int, int], scratch: Scratch
+) -> None:
     """Fills a band of both candidates.
 
     The pixel that lands at x set out from x - position * motion in left, so the motion is a fixed point:
     motion(x) = there(x - position * motion(x)); from right likewise. The first step towards it is enough: more of
     them changed PSNR by 0.01 dB at most.
     """
+    rows = slice(*band)
     before, after = np.float32(position), np.float32(1.0 - position)
     for candidate, flow, distance in zip(candidates, (pair.there, pair.back), (before, after), strict=True):
-        for strip in _strips(band, flow.shape[1]):
-            motion = candidate.motion[strip]
-            sample(flow, _offsets(flow[strip], -distance, strip), into=motion)
-            if flow is pair.back:
-                np.negative(motion, out=motion)
-            left = sample(pair.left, _offsets(motion, -before, strip))
-            right = sample(pair.right, _offsets(motion, after, strip))
-            cv2.absdiff(left, right, dst=candidate.difference[strip])
+        motion = candidate.motion[rows]
+        offsets = scratch.array("offsets", motion.shape)
+        sample(flow, _offsets(flow[rows], -distance, band[0], into=offsets), into=motion)
+        if flow is pair.back:
+            np.negative(motion, out=motion)
+        left = sample(pair.left, _offsets(motion, -before, band[0], into=offsets))
+        right = sample(pair.right, _offsets(motion, after, band[0], into=offsets))
+        cv2.absdiff(left, right, dst=candidate.difference[rows])
 
 
 def _settle(
     made: Midway,
     candidates: tuple[_Candidate, ...],
     errors: tuple[Mismatch, ...],
+    ones: Field,
     position: float,
     band: tuple[int, int],
+    scratch: Scratch,
 ) -> None:
     """Weighs the candidates in a band, and writes what came out to `made`."""
     from_left, from_right = candidates
-    left_error, right_error, still_error = errors
+    left, right, still = errors
     before, after = np.float32(position), np.float32(1.0 - position)
-    ones = np.ones_like(made.left_share)
-    for strip in _strips(band, len(ones[0])):
-        left_power = np.square(left_error.wide[strip]) + _EQUAL_ERRORS
-        right_power = np.square(right_error.wide[strip]) + _EQUAL_ERRORS
-        weight = right_power / (left_power + right_power)
-        motion = made.motion[strip]
-        np.subtract(from_left.motion[strip], from_right.motion[strip], out=motion)
-        motion *= cv2.merge((weight, weight))
-        motion += from_right.motion[strip]
+    rows = slice(*band)
+    # Four arrays are used over and over, and each operation is on a whole band: new memory and many small operations
+    # (each asks for the interpreter's lock) took all that a second thread gains.
+    first, second, third, fourth = scratch.array("weighing", (4, *left.wide[rows].shape))
+    motion = made.motion[rows]
+    offsets = scratch.array("offsets", motion.shape)
 
-        # 1 where the sample lies in the picture, 0 outside, and eased over a pixel.
-        in_left, in_right = (
-            sample(ones, _offsets(motion, factor, strip), beyond=cv2.BORDER_CONSTANT) for factor in (-before, after)
-        )
-        left_vote, right_vote = after * (in_left + _OUTSIDE_SHARE), before * (in_right + _OUTSIDE_SHARE)
-        np.divide(left_vote, left_vote + right_vote, out=made.left_share[strip])
-        moved_wide = np.square(np.minimum(left_error.wide[strip], right_error.wide[strip]) + _NOISE_FLOOR)
-        moved_near = np.square(np.minimum(left_error.near[strip], right_error.near[strip]))
-        wide = moved_wide / (moved_wide + np.square(still_error.wide[strip]))
-        near = moved_near / (moved_near + np.square(still_error.near[strip] + _NEAR_FLOOR))
-        np.multiply(np.maximum(wide, near), np.minimum(in_left, in_right), out=made.dissolve_share[strip])
+    np.square(left.wide[rows], out=first)
+    np.square(right.wide[rows], out=second)
+    second += _EQUAL_ERRORS
+    first += second
+    first += _EQUAL_ERRORS
+    np.divide(second, first, out=first)  # the left candidate's weight
+    cv2.merge((first, first), dst=offsets)
+    np.subtract(from_left.motion[rows], from_right.motion[rows], out=motion)
+    motion *= offsets
+    motion += from_right.motion[rows]
+
+    for factor, inside in ((-before, first), (after, second)):
+        sample(ones, _offsets(motion, factor, band[0], into=offsets), beyond=cv2.BORDER_CONSTANT, into=inside)
+    np.minimum(first, second, out=third)  # whether both samples lie in their pictures, eased over a pixel
+    for factor, inside in ((after, first), (before, second)):
+        inside += _OUTSIDE_SHARE
+        inside *= factor
+    second += first
+    np.divide(first, second, out=made.left_share[rows])
+
+    np.minimum(left.wide[rows], right.wide[rows], out=first)
+    first += _NOISE_FLOOR
+    _share_of_square(first, still.wide[rows], into=second)  # of the moved pictures' wide error
+    np.minimum(left.near[rows], right.near[rows], out=first)
+    np.add(still.near[rows], _NEAR_FLOOR, out=fourth)
+    _share_of_square(first, fourth, into=first)  # and of their near one
+    np.maximum(first, second, out=first)
+    np.multiply(first, third, out=made.dissolve_share[rows])
 
 
-def _strips(band: tuple[int, int], columns: int) -> Iterator[slice]:
-    start, stop = band
-    rows = max(1, _STRIP_SAMPLES // columns)
-    for first in range(start, stop, rows):
-        yield slice(first, min(stop, first + rows))
+def _share_of_square(error: Field, other: Field, *, into: Field) -> None:
+    """error² / (error² + other²)."""
+    squares = error * error
+    np.multiply(other, other, out=into)
+    into += squares
+    np.divide(squares, into, out=into)
 
 
-def _offsets(motion: Field, factor: np.float32, strip: slice) -> Field:
+def _offsets(motion: Field, factor: np.float32, first_row: int, *, into: Field) -> Field:
     """The motion times a factor, for `sample` from a whole plane: a relative map counts from its own first row."""
-    offsets = motion * factor
-    offsets[..., 1] += np.float32(strip.start)
-    return offsets
+    np.multiply(motion, factor, out=into)
+    if first_row:
+        into[..., 1] += np.float32(first_row)
+    return into

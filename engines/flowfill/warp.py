@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -15,7 +16,7 @@ from flowfill.parallel import Crew
 from flowfill.sample import sample
 from flowfill.scratch import Field, Scratch
 
-_BAND_ROWS = 96
+_BAND_ROWS = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,44 +50,59 @@ def render(left: Picture, right: Picture, *, plan: Midway, position: Fraction, c
         crew: Works on bands of rows side by side.
         scratch: Where everything but the new picture is kept while it is made.
     """
-    shapes = list(dict.fromkeys((plane.shape[0], plane.shape[1]) for plane in left.planes))
-    recipes = {
-        shape: _recipe(plan, shape, float(position), cubic=shape == shapes[0], crew=crew, scratch=scratch)
-        for shape in shapes
-    }
+    recipes: dict[tuple[int, ...], _Recipe] = {}
+    sources: list[Field] = []
+    prepare: list[Callable[[], None]] = []
+    for index, (before, after) in enumerate(zip(left.planes, right.planes, strict=True)):
+        if before.shape not in recipes:
+            recipes[before.shape] = recipe = _recipe(before.shape, float(position), cubic=not recipes, scratch=scratch)
+            prepare += _growth(plan, recipe)
+        source = scratch.array(f"sources {index}", (2, *before.shape))
+        sources.append(source)
+        prepare += [partial(np.copyto, source[0], before), partial(np.copyto, source[1], after)]
+    crew.run(*prepare)
+
     made: list[Plane] = [np.empty(plane.shape, dtype=plane.dtype) for plane in left.planes]
-    tasks = []
-    for index, target in enumerate(made):
-        rows, columns = target.shape
-        sources = scratch.array(f"sources {index}", (2, rows, columns))
-        np.copyto(sources[0], left.planes[index])
-        np.copyto(sources[1], right.planes[index])
-        tasks += [
-            partial(_fill_band, target, recipes[rows, columns], sources, band, left.layout.peak, scratch)
-            for band in crew.bands(rows, most=_BAND_ROWS)
-        ]
-    crew.run(*tasks)
+    crew.run(
+        *(
+            partial(_fill_band, target, recipes[target.shape], source, band, left.layout.peak, scratch)
+            for target, source in zip(made, sources, strict=True)
+            for band in crew.bands(len(target), most=_BAND_ROWS)
+        )
+    )
     return Picture(planes=tuple(made), layout=left.layout, color=left.color)
 
 
-def _recipe(
-    plan: Midway, size: tuple[int, int], position: float, *, cubic: bool, crew: Crew, scratch: Scratch
-) -> _Recipe:
-    height, width = size
-    rows, columns = plan.left_share.shape[:2]
-    fields = scratch.array(f"recipe {size}", (4, height, width))
-    in_pixels = cv2.multiply(plan.motion, np.array([width / columns, height / rows, 0.0, 0.0]))
-    motion, left_share, dissolve_share = crew.run(
-        partial(_resized, np.asarray(in_pixels, dtype=np.float32), fields[:2].reshape(height, width, 2)),
-        partial(_resized, plan.left_share, fields[2]),
-        partial(_resized, plan.dissolve_share, fields[3]),
+def _recipe(shape: tuple[int, ...], position: float, *, cubic: bool, scratch: Scratch) -> _Recipe:
+    """The recipe for planes of a shape, still empty."""
+    height, width = shape
+    fields = scratch.array(f"recipe {shape}", (4, height, width))
+    return _Recipe(
+        motion=fields[:2].reshape(height, width, 2),
+        left_share=fields[2],
+        dissolve_share=fields[3],
+        position=position,
+        cubic=cubic,
     )
-    return _Recipe(motion=motion, left_share=left_share, dissolve_share=dissolve_share, position=position, cubic=cubic)
 
 
-def _resized(field: Field, into: Field) -> Field:
+def _growth(plan: Midway, recipe: _Recipe) -> list[Callable[[], None]]:
+    """The tasks that bring a `Midway` to a recipe's size."""
+    return [
+        partial(_grow_motion, plan.motion, recipe.motion),
+        partial(_grow, plan.left_share, recipe.left_share),
+        partial(_grow, plan.dissolve_share, recipe.dissolve_share),
+    ]
+
+
+def _grow_motion(motion: Field, into: Field) -> None:
+    (rows, columns), (height, width) = motion.shape[:2], into.shape[:2]
+    in_pixels = cv2.multiply(motion, np.array([width / columns, height / rows, 0.0, 0.0]))
+    _grow(np.asarray(in_pixels, dtype=np.float32), into)
+
+
+def _grow(field: Field, into: Field) -> None:
     cv2.resize(field, (into.shape[1], into.shape[0]), dst=into, interpolation=cv2.INTER_LINEAR)
-    return into
 
 
 def _fill_band(
