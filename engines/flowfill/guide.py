@@ -14,8 +14,9 @@ Guide = npt.NDArray[np.uint8]
 GUIDE_MAX_SIDE = 640
 """The most pixels along the longer side of a guide. Larger ones cost more and follow noise."""
 
-HALVED_FROM_SIDE = 480
-"""Pictures with so many pixels along the longer side have a guide of half their size, or less."""
+_SHRINKS = ((600, 3), (400, 2))
+"""Pictures with at least so many pixels along the longer side have a guide so many times smaller. Twice instead of
+three times gave 0.05 to 0.45 dB at two thirds of the speed."""
 
 GUIDE_MIN_SIDE = 12
 """DIS refuses pictures under this many pixels in either direction (its first pyramid level holds no patch)."""
@@ -34,7 +35,8 @@ def guide_size(width: int, height: int) -> tuple[int, int] | None:
     if min(width, height) < GUIDE_MIN_SIDE:
         return None
     longer = max(width, height)
-    wanted = max(2 if longer >= HALVED_FROM_SIDE else 1, -(-longer // GUIDE_MAX_SIDE))
+    usual = next((shrink for side, shrink in _SHRINKS if longer >= side), 1)
+    wanted = max(usual, -(-longer // GUIDE_MAX_SIDE))
     shrink = max(1, min(wanted, min(width, height) // (2 * GUIDE_MIN_SIDE)))
     return -(-width // shrink), -(-height // shrink)
 

@@ -8,15 +8,15 @@ from functools import partial
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from flowfill.motion import Mismatch, PairMotion, mismatch
 from flowfill.parallel import Crew
 from flowfill.sample import sample
 from flowfill.scratch import Field, Scratch
 
-_MOTION_WINDOW = (9, 9)
-_NOISE_FLOOR = np.float32(2.0)
+_MOTION_WINDOW = (7, 7)
+_HALO_ROWS = _MOTION_WINDOW[1] // 2
+_NOISE_FLOOR = np.float32(1.5)
 _NEAR_FLOOR = np.float32(1.0)
 _EQUAL_ERRORS = np.float32(5e-4)
 _OUTSIDE_SHARE = np.float32(0.02)
@@ -36,16 +36,6 @@ class Midway:
     the two pictures no better than standing still."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Candidate:
-    """A motion for each pixel at the position, and how the pictures differ along it."""
-
-    motion: Field
-    """(height, width, 2): from left to right."""
-    difference: npt.NDArray[np.uint8]
-    """(height, width): of the left and the right picture's samples."""
-
-
 def midway(pair: PairMotion, *, position: Fraction, crew: Crew, scratch: Scratch) -> Midway:
     """Projects the motion of a pair to a time between its pictures.
 
@@ -61,93 +51,98 @@ def midway(pair: PairMotion, *, position: Fraction, crew: Crew, scratch: Scratch
         scratch: Where the arithmetic happens and the result lies: it holds until the next call.
     """
     rows, columns = pair.left.shape
-    fields = scratch.array("midway", (9, rows, columns))
-    from_left, from_right, motion = fields[:6].reshape(3, rows, columns, 2)
-    made = Midway(motion=motion, left_share=fields[6], dissolve_share=fields[7])
-    inside = fields[8]
+    fields = scratch.array("midway", (5, rows, columns))
+    inside = fields[4]
     inside.fill(1.0)
-    candidates = tuple(
-        _Candidate(motion=each, difference=np.empty((rows, columns), dtype=np.uint8))
-        for each in (from_left, from_right)
-    )
-    bands, share = crew.bands(rows), float(position)
-    crew.run(*(partial(_trace, candidates, pair, share, band, scratch) for band in bands))
-    errors = crew.run(*(partial(mismatch, each.difference, window=_MOTION_WINDOW) for each in candidates))
-    all_errors = (*errors, pair.still)
-    crew.run(*(partial(_settle, made, candidates, all_errors, inside, share, band, scratch) for band in bands))
+    made = Midway(motion=fields[:2].reshape(rows, columns, 2), left_share=fields[2], dissolve_share=fields[3])
+    crew.run(*(partial(_fill_band, made, pair, float(position), band, inside, scratch) for band in crew.bands(rows)))
     return made
 
 
-def _trace(
-    candidates: tuple[_Candidate, ...], pair: PairMotion, position: float, band: tuple[int, int], scratch: Scratch
+def _fill_band(
+    made: Midway, pair: PairMotion, position: float, band: tuple[int, int], inside: Field, scratch: Scratch
 ) -> None:
-    """Fills a band of both candidates.
+    """Makes rows [start, stop), in one go and in few, large operations on memory that is there already.
+
+    Each handing over between threads, each operation (it asks for the interpreter's lock) and each new array costs:
+    with many small ones a second thread gained nothing.
+    """
+    start, stop = band
+    wide = (max(0, start - _HALO_ROWS), min(len(inside), stop + _HALO_ROWS))
+    size = (wide[1] - wide[0], inside.shape[1])
+    motions = scratch.array("candidates", (2, *size, 2))
+    from_left = _trace(pair, motions[0], position, wide, backwards=False, scratch=scratch)
+    from_right = _trace(pair, motions[1], position, wide, backwards=True, scratch=scratch)
+
+    rows = slice(start - wide[0], stop - wide[0])
+    target = slice(start, stop)
+    work = scratch.array("weighing", (4, stop - start, size[1]))
+    _mix_motion(made.motion[target], motions[:, rows], from_left.wide[rows], from_right.wide[rows], work=work)
+    both_inside = _share_sides(made, inside, position, band, work=work, scratch=scratch)
+    first, second, _, floored = work
+    np.minimum(from_left.wide[rows], from_right.wide[rows], out=first)
+    first += _NOISE_FLOOR
+    _share_of_square(first, pair.still.wide[target], into=second)
+    np.minimum(from_left.near[rows], from_right.near[rows], out=first)
+    np.add(pair.still.near[target], _NEAR_FLOOR, out=floored)
+    _share_of_square(first, floored, into=first)
+    np.maximum(first, second, out=first)
+    np.multiply(first, both_inside, out=made.dissolve_share[target])
+
+
+def _trace(
+    pair: PairMotion, motion: Field, position: float, band: tuple[int, int], *, backwards: bool, scratch: Scratch
+) -> Mismatch:
+    """Writes a band of one candidate's left-to-right motion, and says how badly the pictures agree along it.
 
     The pixel that lands at x set out from x - position * motion in left, so the motion is a fixed point:
     motion(x) = there(x - position * motion(x)); from right likewise. The first step towards it is enough: more of
     them changed PSNR by 0.01 dB at most.
     """
-    rows = slice(*band)
     before, after = np.float32(position), np.float32(1.0 - position)
-    for candidate, flow, distance in zip(candidates, (pair.there, pair.back), (before, after), strict=True):
-        motion = candidate.motion[rows]
-        offsets = scratch.array("offsets", motion.shape)
-        sample(flow, _offsets(flow[rows], -distance, band[0], into=offsets), into=motion)
-        if flow is pair.back:
-            np.negative(motion, out=motion)
-        left = sample(pair.left, _offsets(motion, -before, band[0], into=offsets))
-        right = sample(pair.right, _offsets(motion, after, band[0], into=offsets))
-        cv2.absdiff(left, right, dst=candidate.difference[rows])
-
-
-def _settle(
-    made: Midway,
-    candidates: tuple[_Candidate, ...],
-    errors: tuple[Mismatch, ...],
-    ones: Field,
-    position: float,
-    band: tuple[int, int],
-    scratch: Scratch,
-) -> None:
-    """Weighs the candidates in a band, and writes what came out to `made`."""
-    from_left, from_right = candidates
-    left, right, still = errors
-    before, after = np.float32(position), np.float32(1.0 - position)
-    rows = slice(*band)
-    # Four arrays are used over and over, and each operation is on a whole band: new memory and many small operations
-    # (each asks for the interpreter's lock) took all that a second thread gains.
-    first, second, third, fourth = scratch.array("weighing", (4, *left.wide[rows].shape))
-    motion = made.motion[rows]
+    flow, distance = (pair.back, after) if backwards else (pair.there, before)
+    start, stop = band
     offsets = scratch.array("offsets", motion.shape)
+    sample(flow, _offsets(flow[start:stop], -distance, start, into=offsets), into=motion)
+    if backwards:
+        np.negative(motion, out=motion)
+    left = sample(pair.left, _offsets(motion, -before, start, into=offsets))
+    right = sample(pair.right, _offsets(motion, after, start, into=offsets))
+    return mismatch(cv2.absdiff(left, right), window=_MOTION_WINDOW)
 
-    np.square(left.wide[rows], out=first)
-    np.square(right.wide[rows], out=second)
-    second += _EQUAL_ERRORS
-    first += second
-    first += _EQUAL_ERRORS
-    np.divide(second, first, out=first)  # the left candidate's weight
-    cv2.merge((first, first), dst=offsets)
-    np.subtract(from_left.motion[rows], from_right.motion[rows], out=motion)
-    motion *= offsets
-    motion += from_right.motion[rows]
 
-    for factor, inside in ((-before, first), (after, second)):
-        sample(ones, _offsets(motion, factor, band[0], into=offsets), beyond=cv2.BORDER_CONSTANT, into=inside)
-    np.minimum(first, second, out=third)  # whether both samples lie in their pictures, eased over a pixel
-    for factor, inside in ((after, first), (before, second)):
-        inside += _OUTSIDE_SHARE
-        inside *= factor
-    second += first
-    np.divide(first, second, out=made.left_share[rows])
+def _mix_motion(motion: Field, candidates: Field, left_error: Field, right_error: Field, *, work: Field) -> None:
+    """Weighs each candidate with the square of the other's error."""
+    weight, other = work[:2]
+    np.square(left_error, out=weight)
+    np.square(right_error, out=other)
+    other += _EQUAL_ERRORS
+    weight += other
+    weight += _EQUAL_ERRORS
+    np.divide(other, weight, out=weight)
+    np.subtract(candidates[0], candidates[1], out=motion)
+    motion *= cv2.merge((weight, weight))  # numpy alone takes five times as long to spread it over x and y
+    motion += candidates[1]
 
-    np.minimum(left.wide[rows], right.wide[rows], out=first)
-    first += _NOISE_FLOOR
-    _share_of_square(first, still.wide[rows], into=second)  # of the moved pictures' wide error
-    np.minimum(left.near[rows], right.near[rows], out=first)
-    np.add(still.near[rows], _NEAR_FLOOR, out=fourth)
-    _share_of_square(first, fourth, into=first)  # and of their near one
-    np.maximum(first, second, out=first)
-    np.multiply(first, third, out=made.dissolve_share[rows])
+
+def _share_sides(
+    made: Midway, inside: Field, position: float, band: tuple[int, int], *, work: Field, scratch: Scratch
+) -> Field:
+    """Writes a band of `left_share`, and returns where both samples lie in their pictures (in `work[2]`)."""
+    before, after = np.float32(position), np.float32(1.0 - position)
+    motion = made.motion[band[0] : band[1]]
+    offsets = scratch.array("offsets", motion.shape)
+    left, right, both = work[:3]
+    for factor, into in ((-before, left), (after, right)):
+        # Ones in the picture, zeros outside: linear sampling eases from one to the other.
+        sample(inside, _offsets(motion, factor, band[0], into=offsets), beyond=cv2.BORDER_CONSTANT, into=into)
+    np.minimum(left, right, out=both)
+    for factor, vote in ((after, left), (before, right)):
+        vote += _OUTSIDE_SHARE
+        vote *= factor
+    right += left
+    np.divide(left, right, out=made.left_share[band[0] : band[1]])
+    return np.asarray(both, dtype=np.float32)
 
 
 def _share_of_square(error: Field, other: Field, *, into: Field) -> None:

@@ -13,9 +13,9 @@ from flowfill.guide import GUIDE_MIN_SIDE, Guide
 from flowfill.parallel import Crew
 from flowfill.scratch import Field
 
-_STILL_WINDOW = (11, 11)
+_STILL_WINDOW = (9, 9)
 _NEAR_WINDOW = (3, 3)
-_COARSE_FROM_SIDE = 300
+_COARSE_FROM_SIDE = 200
 _PATCH_STRIDE = 5
 
 
