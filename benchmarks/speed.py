@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 from benchmarks.cases import Case, whole_gaps
 from benchmarks.footage import read_excerpt, resized
 from benchmarks.peers import Peer
+from codec_plugin.picture import Picture
 
 SIZES = ((640, 360), (1280, 720), (1920, 1080))
 """(width, height) in pixels."""
 
-_FRAMES = {640: 61, 1280: 25, 1920: 17}
-_SKIPPED_FRAMES = 24
+_FRAMES = {640: 241, 1280: 61, 1920: 25}
+_OTHER_FRAMES = 25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,10 +58,11 @@ def measure_speed(
         rounds: How often each peer runs.
         tell: Hears of progress.
     """
-    source = read_excerpt(case.path, start_s=case.starts_s[-1], frames=max(_FRAMES.values()) + _SKIPPED_FRAMES)
+    source = read_excerpt(case.path, start_s=case.starts_s[-1], frames=max(_FRAMES.values()))
     rows = []
     for width, height in sizes:
-        frames = [resized(frame, width=width, height=height) for frame in source[: _FRAMES.get(width, 25)]]
+        count = _FRAMES.get(width, _OTHER_FRAMES)
+        frames = _there_and_back([resized(frame, width=width, height=height) for frame in source[:count]], count)
         gaps = whole_gaps(frames, dropped=dropped)
         rates: dict[str, list[float]] = {peer.name: [] for peer in peers}
         for turn in range(rounds):
@@ -82,3 +84,10 @@ def measure_speed(
             for name, each in rates.items()
         ]
     return rows
+
+
+def _there_and_back(frames: list[Picture], count: int) -> list[Picture]:
+    """As many frames as asked for: a short clip runs forwards and backwards, since a start takes its time."""
+    period = [*frames, *frames[-2:0:-1]]
+    repeated = (period[index % len(period)] for index in range(count))
+    return [replace(picture, key=index) for index, picture in enumerate(repeated)]

@@ -23,7 +23,7 @@ def quality_table(result: QualityResult) -> str:
     """A row for each clip and gap, a column for each peer; the best PSNR of a row is bold."""
     names = peer_names(result.rows)
     lines = [_line("clip", "dropped", "frames", *names), _line(*["---"] * (3 + len(names)))]
-    keys = dict.fromkeys((row.clip, row.dropped) for row in result.rows)
+    keys = sorted({(row.clip, row.dropped) for row in result.rows})
     for clip, dropped in keys:
         cells = {row.peer: row.summary for row in result.rows if (row.clip, row.dropped) == (clip, dropped)}
         best = max(cell.psnr_db for cell in cells.values())

@@ -18,7 +18,7 @@ from flowfill.parallel import Crew, opencv_single_threaded
 from flowfill.scratch import Scratch
 from flowfill.warp import render
 
-_SECONDS_A_SEARCH = 8e-3
+_SECONDS_A_SEARCH = 4e-3
 _SECONDS_A_PIXEL = 3e-8
 _BYTES_A_PIXEL = 48
 
