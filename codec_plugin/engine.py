@@ -26,7 +26,8 @@ source has another, and converts back what was made); positions are strictly ris
 called from one thread at a time; requests come in presentation order, so that the right picture of one is often the
 left picture of the next (compare `Picture.key`). The engine promises: one picture for each position, in order,
 of the same size and layout; it never writes to what it was given; it raises `CannotFill` with a reason, before
-the first picture where it can, instead of yielding something that it knows is bad.
+the first picture where it can, instead of yielding something that it knows is bad. What it measures on the way it
+may `tell`, and the report holds it.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
+from functools import cache
 from importlib import import_module, metadata
 from itertools import pairwise
 from typing import Protocol, runtime_checkable
@@ -96,6 +98,24 @@ def _never() -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something that was measured while a gap was filled; it stands in the report."""
+
+    name: str
+    """What was measured, in a word or two: "disagreement", "lines matched"."""
+    value: float
+    """How much."""
+    unit: str = ""
+    """Of the value: "dB", "s", "bytes"; empty for shares and counts."""
+    position: Fraction | None = None
+    """Of the picture that it is about; None for the gap as a whole."""
+
+
+def _unheard(finding: Finding) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FillRequest:
     """One gap to fill: the two pictures beside it, and where between them the new ones stand."""
 
@@ -113,6 +133,8 @@ class FillRequest:
     """A slow engine asks this between its steps and stops with `Cancelled` once it says True."""
     progress: Callable[[float], None] | None = field(default=None, compare=False)
     """Where given, a slow engine calls it with the share done, 0 to 1."""
+    tell: Callable[[Finding], None] = field(default=_unheard, compare=False)
+    """Takes what the engine measures on the way, for the report."""
 
     def __post_init__(self) -> None:
         inside = all(0 < position < 1 for position in self.positions)
@@ -192,7 +214,10 @@ def load_engine(name: str) -> Engine:
 
 
 def pick_engine(name: str) -> str:
-    """An engine's name made definite: "auto" becomes the best one that is usable here.
+    """Makes sure of an engine: one that is named is there, and "auto" has something to choose from.
+
+    Returns:
+        The name; that of the only candidate where "auto" has but one.
 
     Raises:
         EngineError: the engine named isn't there or isn't usable; nothing else is taken in its place.
@@ -200,10 +225,21 @@ def pick_engine(name: str) -> str:
     if name != AUTO:
         engine_class(name)
         return name
-    for candidate in _AUTO_ORDER:
-        if candidate in engine_names() and engine_status(candidate).missing is None:
-            return candidate
-    raise EngineError("no engine is usable here; `codec-plugin engines` says what is missing for each")
+    candidates = auto_candidates()
+    return candidates[0] if len(candidates) == 1 else AUTO
+
+
+@cache
+def auto_candidates() -> tuple[str, ...]:
+    """The engines that "auto" chooses from, the likeliest to be best first: those that are usable here.
+
+    Raises:
+        EngineError: none is.
+    """
+    usable = tuple(name for name in _AUTO_ORDER if engine_status(name).missing is None)
+    if not usable:
+        raise EngineError("no engine is usable here; `codec-plugin engines` says what is missing for each")
+    return usable
 
 
 def engine_status(name: str) -> EngineStatus:

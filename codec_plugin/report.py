@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
+from codec_plugin.engine import Finding
 from codec_plugin.plan import Action, FillTask, RestorePlan
 from codec_plugin.planfile import REPORT_KIND, plan_to_json
 from codec_plugin.weave import Outcome
@@ -20,7 +21,7 @@ class Note:
     """Something that did not go as one would assume."""
 
     kind: str
-    """Which sort: "lost", "counted", "offset", "rounding", "copied", "rate", "choice"."""
+    """Which sort: "lost", "counted", "offset", "rounding", "copied", "rate", "choice", "probes"."""
     text: str
     """What, where and why, for people."""
 
@@ -136,6 +137,7 @@ def report_to_json(report: RestoreReport) -> dict[str, Any]:
                 "reason": outcome.reason,
                 "held_because": outcome.held_because,
                 "cut_score": outcome.cut_score,
+                "findings": [_finding_to_json(finding) for finding in outcome.findings],
             }
             for outcome in report.outcomes
         ],
@@ -143,3 +145,8 @@ def report_to_json(report: RestoreReport) -> dict[str, Any]:
         "seconds": round(report.seconds, 3),
         "plan": plan_to_json(report.plan),
     }
+
+
+def _finding_to_json(finding: Finding) -> dict[str, Any]:
+    position = None if finding.position is None else str(finding.position)
+    return {"name": finding.name, "value": finding.value, "unit": finding.unit, "position": position}

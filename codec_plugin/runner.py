@@ -301,6 +301,9 @@ def _write(
         writer.commit()
     notes += [Note(kind="lost", text=str(loss)) for loss in writer.losses]
     notes += happened(reader, offset)
+    if weaver.router.probes:
+        text = f"{weaver.router.probes} probes chose between the engines and took {weaver.router.seconds:.1f} s"
+        notes.append(Note(kind="probes", text=text))
     return RestoreReport(
         plan=resolve(plan, tuple(outcomes), dropped=weaver.dropped, frame_count=int(written.size)),
         output=str(path),

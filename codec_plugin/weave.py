@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import groupby
 
-import numpy as np
-import numpy.typing as npt
-
-from codec_plugin.engine import Engine, FillRequest, Take, load_engine
-from codec_plugin.errors import Cancelled, CannotFill, CodecPluginError, DamagedInput, EngineError
+from codec_plugin.engine import AUTO, Engine, Finding
+from codec_plugin.errors import Cancelled, CannotFill, DamagedInput
+from codec_plugin.filling import Filler, Station
 from codec_plugin.media.packets import AnyPacket, Packet
-from codec_plugin.media.pixels import copy_frame, native_layout, to_frame, to_picture, to_rgb_picture
+from codec_plugin.media.pixels import copy_frame, to_frame
 from codec_plugin.media.reader import Frame, Item, Lost
 from codec_plugin.options import Repair
-from codec_plugin.picture import Picture
 from codec_plugin.plan import GUARDS, Action, Guard
+from codec_plugin.routing import Router
 from codec_plugin.schedule import Schedule, Target
-from codec_plugin.timeline.scenes import cut_score, thumbnail
-from codec_plugin.timing import Timestamp
-
-Thumbnail = npt.NDArray[np.uint8]
-"""A small luma picture, (height, width)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +40,8 @@ class Outcome:
     """Why frames that were to be made were held instead; None where nothing stood in the way."""
     cut_score: float | None = None
     """How much the neighbours look like two scenes, 0 to 100; None where nobody looked."""
+    findings: tuple[Finding, ...] = ()
+    """What was measured while the engine was chosen, and by the engine while it worked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,25 +74,6 @@ class WeaveSettings:
     """The source, for messages."""
 
 
-class _Engines:
-    """The engines that a job has used so far, each loaded once."""
-
-    def __init__(self, given: Engine | None) -> None:
-        self._given = given
-        self._loaded: dict[str, Engine] = {}
-
-    def get(self, name: str) -> Engine:
-        if self._given is not None and self._given.info.name == name:
-            return self._given
-        if name not in self._loaded:
-            self._loaded[name] = load_engine(name)
-        return self._loaded[name]
-
-    def close(self) -> None:
-        for engine in self._loaded.values():
-            engine.close()
-
-
 class Weaver:
     """Takes what a reader yields and gives the output's frames, in order, with other streams' packets between.
 
@@ -115,12 +90,12 @@ class Weaver:
         cancelled: Callable[[], bool] = lambda: False,
     ) -> None:
         self._schedule, self._settings = schedule, settings
-        self._engines = _Engines(engine)
         self._outcome, self._cancelled = outcome, cancelled
         self._output_time_base = settings.time_base / schedule.parts
-        self._left: tuple[int, Frame] | None = None
-        self._pictures: dict[tuple[int, Take], Picture] = {}
-        self._thumbnails: dict[int, Thumbnail] = {}
+        self._filler = Filler(source=settings.name, time_base=settings.time_base, engine=engine, cancelled=cancelled)
+        self.router = Router(self._filler, time_base=settings.time_base, scene_threshold=settings.scene_threshold)
+        """Chooses the engines of targets that leave it open."""
+        self._left: Station | None = None
         self._pending: list[Target] = []
         self.dropped: list[int] = []
         """Source frames left out so far, in output ticks."""
@@ -132,7 +107,7 @@ class Weaver:
             EngineError: an engine broke its promise.
             Cancelled: the caller asked to stop.
         """
-        with closing(self._engines):
+        with closing(self._filler):
             for item in items:
                 if self._cancelled():
                     raise Cancelled(f"{self._settings.name}: stopped as asked")
@@ -156,8 +131,10 @@ class Weaver:
                 self.dropped.append(pts * self._schedule.parts)
             return
         assert isinstance(item, Frame)
-        yield from self._made_before((pts, item))
-        self._left = (pts, item)
+        station = Station(pts=pts, frame=item)
+        yield from self._made_before(station)
+        self._left = station
+        self.router.see(station)
         if not kept:
             self.dropped.append(pts * self._schedule.parts)
         else:
@@ -178,7 +155,7 @@ class Weaver:
             reason=reason,
         )
 
-    def _made_before(self, right: tuple[int, Frame] | None) -> Iterator[OutputFrame]:
+    def _made_before(self, right: Station | None) -> Iterator[OutputFrame]:
         pending, self._pending = self._pending, []
         for (action, engine, at_left), group in groupby(pending, key=lambda t: (t.action, t.engine, t.at_left)):
             targets = list(group)
@@ -188,153 +165,98 @@ class Weaver:
                 alone = "no good frame on the other side" if action is Action.FILL else None
                 other = None if at_left and self._left else right
                 yield from self._held(targets, self._left, other, because=alone)
-        self._forget(right)
+        self._filler.forget_all_but({right.pts} if right else ())
 
-    def _filled(
-        self, targets: Sequence[Target], name: str, left: tuple[int, Frame], right: tuple[int, Frame]
-    ) -> Iterator[OutputFrame]:
-        engine = self._engines.get(name)
-        score, objection = self._objection(targets, engine, left, right)
+    def _filled(self, targets: Sequence[Target], name: str, left: Station, right: Station) -> Iterator[OutputFrame]:
+        score, objection = self._objection(targets, left, right)
+        findings: list[Finding] = []
+        if objection is None and name == AUTO:
+            choice = self.router.choose(left, right, count=len(targets))
+            name = choice.engine
+            findings += choice.findings
+        objection = objection or self._filler.unfit(name, left.frame, count=len(targets))
         done = 0
         if objection is None:
+            pictures = self._filler.fill(name, left, right, self._positions(targets, left, right), tell=findings.append)
             try:
-                for target, picture in zip(targets, self._fill(engine, targets, left, right), strict=True):
-                    frame = to_frame(picture, like=left[1], pts=target.pts, time_base=self._output_time_base)
+                for target, picture in zip(targets, pictures, strict=True):
+                    frame = to_frame(picture, like=left.frame, pts=target.pts, time_base=self._output_time_base)
                     yield OutputFrame(frame=frame, pts=target.pts, made_by=name)
                     done += 1
             except CannotFill as error:
                 if Guard.CANNOT_FILL not in targets[0].guards:
                     raise
                 objection = f"{name} can't fill it: {error}"
-            self._tell(targets[:done], left, right, Action.FILL, engine=name, score=score)
+            self._tell(targets[:done], left, right, Action.FILL, engine=name, score=score, findings=findings)
         if objection is not None:
-            yield from self._held(targets[done:], left, right, because=objection, score=score)
+            yield from self._held(targets[done:], left, right, because=objection, score=score, findings=findings)
 
-    def _fill(
-        self, engine: Engine, targets: Sequence[Target], left: tuple[int, Frame], right: tuple[int, Frame]
-    ) -> Iterator[Picture]:
-        """The engine's pictures, its promises checked."""
-        span = right[0] - left[0]
-        low = left[0] * self._schedule.parts
-        request = FillRequest(
-            left=self._picture(left, engine.info.take),
-            right=self._picture(right, engine.info.take),
-            positions=tuple(Fraction(t.pts - low, span * self._schedule.parts) for t in targets),
-            interval=span * self._settings.time_base,
-            seed=zlib.crc32(f"{left[0]}:{right[0]}".encode()),
-            cancelled=self._cancelled,
-        )
-        where = f"{self._settings.name}, after {self._at(left[0])}: engine {engine.info.name}"
-        count = 0
-        try:
-            for count, picture in enumerate(engine.fill(request), start=1):
-                if count > len(targets):
-                    raise EngineError(f"{where} gave more than {len(targets)} pictures")
-                if picture.layout != request.left.layout or picture.planes[0].shape != request.left.planes[0].shape:
-                    raise EngineError(f"{where} gave a picture of another size or layout")
-                yield picture
-        except CodecPluginError:
-            raise
-        except Exception as error:
-            raise EngineError(f"{where} failed: {type(error).__name__}: {error}") from error
-        if count != len(targets):
-            raise EngineError(f"{where} gave {count} of {len(targets)} pictures")
+    def _positions(self, targets: Sequence[Target], left: Station, right: Station) -> tuple[Fraction, ...]:
+        parts = self._schedule.parts
+        span = (right.pts - left.pts) * parts
+        return tuple(Fraction(target.pts - left.pts * parts, span) for target in targets)
 
-    def _objection(
-        self, targets: Sequence[Target], engine: Engine, left: tuple[int, Frame], right: tuple[int, Frame]
-    ) -> tuple[float | None, str | None]:
+    def _objection(self, targets: Sequence[Target], left: Station, right: Station) -> tuple[float | None, str | None]:
         """The guards: the cut score, where it was looked at, and why not to fill, if there is a reason."""
         guards, settings = targets[0].guards, self._settings
-        if Guard.DISTANCE in guards and (right[0] - left[0]) * settings.time_base > settings.max_gap:
+        if Guard.DISTANCE in guards and (right.pts - left.pts) * settings.time_base > settings.max_gap:
             return None, f"neighbours are more than {float(settings.max_gap):g} s apart"
-        if problem := _unfit(engine, left[1], count=len(targets)):
-            return None, problem
         score = None
         if Guard.SCENE_CUT in guards:
-            score = cut_score(self._thumbnail(left), self._thumbnail(right))
+            score = self._filler.cut_score(left, right)
             if score >= settings.scene_threshold and settings.scene_threshold < 100:
+                self.router.forget()
                 return score, f"scene cut (score {score:.0f})"
         return score, None
 
     def _held(
         self,
         targets: Sequence[Target],
-        left: tuple[int, Frame] | None,
-        right: tuple[int, Frame] | None,
+        left: Station | None,
+        right: Station | None,
         *,
         because: str | None,
         score: float | None = None,
+        findings: Sequence[Finding] = (),
     ) -> Iterator[OutputFrame]:
         """The nearer neighbour again, a tie going to the left one."""
         for target in targets:
             shown = left or right
             if left and right:
-                to_left = target.pts - left[0] * self._schedule.parts
-                to_right = right[0] * self._schedule.parts - target.pts
+                to_left = target.pts - left.pts * self._schedule.parts
+                to_right = right.pts * self._schedule.parts - target.pts
                 shown = left if to_left <= to_right else right
             if shown is None:
                 raise DamagedInput(
                     f"{self._settings.name}: every picture is damaged; --repair missing shows those that come out"
                 )
-            frame = copy_frame(shown[1], pts=target.pts, time_base=self._output_time_base)
+            frame = copy_frame(shown.frame, pts=target.pts, time_base=self._output_time_base)
             yield OutputFrame(frame=frame, pts=target.pts, made_by="hold")
-        self._tell(targets, left, right, Action.HOLD, because=because, score=score)
-
-    def _picture(self, side: tuple[int, Frame], take: Take) -> Picture:
-        key = (side[0], take)
-        if key not in self._pictures:
-            convert = to_rgb_picture if take is Take.RGB else to_picture
-            self._pictures[key] = convert(side[1], key=side[0])
-        return self._pictures[key]
-
-    def _thumbnail(self, side: tuple[int, Frame]) -> Thumbnail:
-        if side[0] not in self._thumbnails:
-            take = Take.NATIVE if native_layout(side[1].format.name) else Take.RGB
-            self._thumbnails[side[0]] = thumbnail(self._picture(side, take))
-        return self._thumbnails[side[0]]
-
-    def _forget(self, right: tuple[int, Frame] | None) -> None:
-        """Keeps only what was made of the right frame, which is the next gap's left one."""
-        kept = right[0] if right else None
-        self._pictures = {key: value for key, value in self._pictures.items() if key[0] == kept}
-        self._thumbnails = {key: value for key, value in self._thumbnails.items() if key == kept}
+        self._tell(targets, left, right, Action.HOLD, because=because, score=score, findings=findings)
 
     def _tell(
         self,
         targets: Sequence[Target],
-        left: tuple[int, Frame] | None,
-        right: tuple[int, Frame] | None,
+        left: Station | None,
+        right: Station | None,
         action: Action,
         *,
         engine: str | None = None,
         because: str | None = None,
         score: float | None = None,
+        findings: Sequence[Finding] = (),
     ) -> None:
         for reason, group in groupby(targets, key=lambda target: target.reason):
             self._outcome(
                 Outcome(
-                    left_pts=left[0] if left else None,
-                    right_pts=right[0] if right else None,
+                    left_pts=left.pts if left else None,
+                    right_pts=right.pts if right else None,
                     target_pts=tuple(target.pts for target in group),
                     action=action,
                     engine=engine,
                     reason=reason,
                     held_because=because,
                     cut_score=None if score is None else round(score, 2),
+                    findings=tuple(findings),
                 )
             )
-
-    def _at(self, pts: int) -> Timestamp:
-        return Timestamp(pts=pts, time_base=self._settings.time_base)
-
-
-def _unfit(engine: Engine, frame: Frame, *, count: int) -> str | None:
-    """Why an engine can't take these pictures, by what it says of itself."""
-    info = engine.info
-    if min(frame.width, frame.height) < info.min_size:
-        return f"{info.name} needs at least {info.min_size} pixels a side, not {frame.width}x{frame.height}"
-    if info.max_positions is not None and count > info.max_positions:
-        return f"{info.name} makes at most {info.max_positions} frames a gap, not {count}"
-    if info.take is Take.NATIVE and native_layout(frame.format.name) is None:
-        return f"{info.name} can't work in pixel format {frame.format.name}"
-    return None

@@ -22,6 +22,8 @@ LAYERS = (
     {"grids"},
     {"plan"},
     {"planfile", "schedule"},
+    {"filling"},
+    {"routing"},
     {"weave"},
     {"report"},
     {"runner"},

@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from codec_plugin.engine import EngineStatus, engine_names, engine_status, pick_engine
+from codec_plugin.engine import EngineStatus, auto_candidates, engine_names, engine_status
 from codec_plugin.errors import EngineError
 from codec_plugin.media.versions import encoder_states, library_versions
 
@@ -30,7 +30,9 @@ def engines_command() -> None:
         table.add_row(status.name, *_row(status))
     console.print(table)
     try:
-        console.print(f"--engine auto takes {pick_engine('auto')}", markup=False)
+        candidates = auto_candidates()
+        how = "takes" if len(candidates) == 1 else "tries on known frames, and takes the best of"
+        console.print(f"--engine auto {how} {', '.join(candidates)}", markup=False)
     except EngineError as error:
         console.print(str(error), style="yellow", markup=False)
 

@@ -9,7 +9,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from codec_plugin.engine import EngineInfo, Estimate, FillRequest, Take
+from codec_plugin.engine import EngineInfo, Estimate, FillRequest, Finding, Take
 from codec_plugin.errors import Cancelled, CannotFill, EngineError, OptionError
 from codec_plugin.picture import Picture
 from flowfill.grid import SCALES, FlowGrid, scale_for
@@ -47,21 +47,11 @@ class RifeOptions:
             raise OptionError(f"lost_above is a difference above 0, not {self.lost_above:g}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
-    """The evidence for one picture of the last gap."""
-
-    position: Fraction
-    """Where the picture stands between its neighbours."""
-    evidence: Evidence
-    """What was measured while it was made."""
-
-
 class RifeEngine:
     """Fills gaps with RIFE.
 
-    Features of a frame are computed once, and the right frame of one gap keeps them as the left of the next.
-    `measured` tells, for each picture of the gap filled last, how far its two sources disagreed.
+    Features of a frame are computed once, and the right frame of one gap keeps them as the left of the next. For
+    each picture it tells how far its two sources disagreed, and how much of it is kept or blended.
     """
 
     info = EngineInfo(
@@ -83,8 +73,6 @@ class RifeEngine:
         """
         self.options = options or RifeOptions()
         """How this engine works."""
-        self.measured: tuple[Measured, ...] = ()
-        """Evidence for the gap filled last, one entry a picture."""
         if opens is None and not is_installed(self.options.runtime):
             raise EngineError(
                 f"rife runs on {self.options.runtime}, which isn't installed; "
@@ -119,7 +107,6 @@ class RifeEngine:
             Cancelled: the caller asked to stop.
             EngineError: the network can't be opened or run.
         """
-        self.measured = ()
         try:
             network = self._opened(request.left)
             left, right = self._view(network, request.left), self._view(network, request.right)
@@ -127,8 +114,9 @@ class RifeEngine:
                 if request.cancelled():
                     raise Cancelled(f"rife was asked to stop before picture {index + 1} of the gap")
                 made = network.between(left, right, position=float(position))
+                for finding in _findings(made.evidence, position):
+                    request.tell(finding)
                 self._check(made)
-                self.measured = (*self.measured, Measured(position=position, evidence=made.evidence))
                 if request.progress is not None:
                     request.progress((index + 1) / len(request.positions))
                 yield Picture(planes=tuple(made.picture[0]), layout=request.left.layout, color=request.left.color)
@@ -182,3 +170,9 @@ class RifeEngine:
                 del self._views[next(iter(self._views))]
             self._views[picture.key] = view
         return view
+
+
+def _findings(evidence: Evidence, position: Fraction) -> tuple[Finding, ...]:
+    """The evidence for one picture, as the report takes it."""
+    facts = {"disagreement": evidence.disagreement, "blended": evidence.blended}
+    return tuple(Finding(name=name, value=round(fact, 4), position=position) for name, fact in facts.items())

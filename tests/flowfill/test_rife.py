@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from codec_plugin.engine import Engine, FillRequest, Take
+from codec_plugin.engine import Engine, FillRequest, Finding, Take
 from codec_plugin.errors import Cancelled, CannotFill, EngineError, OptionError
 from codec_plugin.picture import Color, Family, Layout, Matrix, Picture
 from flowfill import network, rife
@@ -135,9 +135,11 @@ def test_small_and_odd_sizes_come_back_as_they_came(engine: RifeEngine, size: tu
 
 def test_identical_frames_come_back_unchanged(engine: RifeEngine) -> None:
     same = texture(key=4)
-    for made in engine.fill(request(same, replace(same, key=5), (Fraction(1, 3), Fraction(2, 3)))):
+    told: list[Finding] = []
+    asked = replace(request(same, replace(same, key=5), (Fraction(1, 3), Fraction(2, 3))), tell=told.append)
+    for made in engine.fill(asked):
         assert float(np.abs(np.stack(made.planes) - np.stack(same.planes)).max()) < 0.1 / 255
-    assert engine.measured[0].evidence.unmoved > 0.99
+    assert all(finding.value > 0.99 for finding in told if finding.name == "blended")
 
 
 def test_what_stands_still_over_a_moving_background_is_kept(engine: RifeEngine) -> None:
@@ -217,11 +219,12 @@ def test_two_frames_with_nothing_in_common_are_not_filled(engine: RifeEngine) ->
 
 def test_each_made_picture_leaves_its_evidence(engine: RifeEngine) -> None:
     positions = (Fraction(1, 3), Fraction(2, 3))
-    list(engine.fill(request(texture(), texture(shift=4), positions)))
-    assert tuple(one.position for one in engine.measured) == positions
-    for one in engine.measured:
-        assert one.evidence.disagreement < one.evidence.difference
-        assert 0 <= one.evidence.unmoved <= one.evidence.blended <= 1
+    told: list[Finding] = []
+    list(engine.fill(replace(request(texture(), texture(shift=4), positions), tell=told.append)))
+    for name in ("disagreement", "blended"):
+        found = [finding for finding in told if finding.name == name]
+        assert tuple(finding.position for finding in found) == positions
+        assert all(0 <= finding.value <= 1 for finding in found)
 
 
 def test_it_stops_when_asked_and_tells_its_progress() -> None:

@@ -1,0 +1,148 @@
+"""`Filler`: asks engines for pictures between two frames, holds them to their promises, and converts once."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+
+from codec_plugin.engine import Engine, FillRequest, Finding, Take, load_engine
+from codec_plugin.errors import CodecPluginError, EngineError
+from codec_plugin.media.pixels import native_layout, to_picture, to_rgb_picture
+from codec_plugin.media.reader import Frame
+from codec_plugin.picture import Picture
+from codec_plugin.timeline.scenes import cut_score, thumbnail
+from codec_plugin.timing import Timestamp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Station:
+    """A source frame that something is made from."""
+
+    pts: int
+    """Its time, in source ticks."""
+    frame: Frame
+    """The decoder's own frame, untouched."""
+
+
+class Filler:
+    """Engines by their names, each loaded once, and what was converted for them of the frames at hand."""
+
+    def __init__(
+        self,
+        *,
+        source: str,
+        time_base: Fraction,
+        engine: Engine | None = None,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Loads nothing.
+
+        Args:
+            source: its name, for messages.
+            time_base: seconds a source tick.
+            engine: an engine to use in place of one loaded by its name.
+            cancelled: handed on to the engines.
+        """
+        self._source, self._time_base = source, time_base
+        self._given, self._cancelled = engine, cancelled
+        self._loaded: dict[str, Engine] = {}
+        self._pictures: dict[tuple[int, Take], Picture] = {}
+        self._thumbnails: dict[int, npt.NDArray[np.uint8]] = {}
+
+    def engine(self, name: str) -> Engine:
+        """The engine of that name.
+
+        Raises:
+            EngineError: it isn't there, or something that it needs is missing.
+        """
+        if self._given is not None and self._given.info.name == name:
+            return self._given
+        if name not in self._loaded:
+            self._loaded[name] = load_engine(name)
+        return self._loaded[name]
+
+    def unfit(self, name: str, frame: Frame, *, count: int) -> str | None:
+        """Why an engine can't make `count` frames between two like this one, by what it says of itself."""
+        info = self.engine(name).info
+        if min(frame.width, frame.height) < info.min_size:
+            return f"{info.name} needs at least {info.min_size} pixels a side, not {frame.width}x{frame.height}"
+        if info.max_positions is not None and count > info.max_positions:
+            return f"{info.name} makes at most {info.max_positions} frames a gap, not {count}"
+        if info.take is Take.NATIVE and native_layout(frame.format.name) is None:
+            return f"{info.name} can't work in pixel format {frame.format.name}"
+        return None
+
+    def fill(
+        self,
+        name: str,
+        left: Station,
+        right: Station,
+        positions: tuple[Fraction, ...],
+        *,
+        tell: Callable[[Finding], None] = lambda finding: None,
+    ) -> Iterator[Picture]:
+        """The engine's pictures, one for each position.
+
+        Raises:
+            CannotFill: the engine can't.
+            EngineError: it broke its promise, or something else went wrong inside.
+        """
+        engine = self.engine(name)
+        request = FillRequest(
+            left=self.picture(left, engine.info.take),
+            right=self.picture(right, engine.info.take),
+            positions=positions,
+            interval=(right.pts - left.pts) * self._time_base,
+            seed=zlib.crc32(f"{left.pts}:{right.pts}".encode()),
+            cancelled=self._cancelled,
+            tell=tell,
+        )
+        at = Timestamp(pts=left.pts, time_base=self._time_base)
+        where = f"{self._source}, after {at}: engine {engine.info.name}"
+        count = 0
+        try:
+            for count, picture in enumerate(engine.fill(request), start=1):
+                if count > len(positions):
+                    raise EngineError(f"{where} gave more than {len(positions)} pictures")
+                if picture.layout != request.left.layout or picture.planes[0].shape != request.left.planes[0].shape:
+                    raise EngineError(f"{where} gave a picture of another size or layout")
+                yield picture
+        except CodecPluginError:
+            raise
+        except Exception as error:
+            raise EngineError(f"{where} failed: {type(error).__name__}: {error}") from error
+        if count != len(positions):
+            raise EngineError(f"{where} gave {count} of {len(positions)} pictures")
+
+    def picture(self, station: Station, take: Take) -> Picture:
+        """A frame as engines take it."""
+        key = (station.pts, take)
+        if key not in self._pictures:
+            convert = to_rgb_picture if take is Take.RGB else to_picture
+            self._pictures[key] = convert(station.frame, key=station.pts)
+        return self._pictures[key]
+
+    def cut_score(self, left: Station, right: Station) -> float:
+        """How much two frames look like two scenes, 0 to 100."""
+        return cut_score(self._thumbnail(left), self._thumbnail(right))
+
+    def forget_all_but(self, kept: Collection[int]) -> None:
+        """Drops what was made of frames other than those with these pts."""
+        self._pictures = {key: value for key, value in self._pictures.items() if key[0] in kept}
+        self._thumbnails = {key: value for key, value in self._thumbnails.items() if key in kept}
+
+    def close(self) -> None:
+        """Closes the engines that were loaded here."""
+        for engine in self._loaded.values():
+            engine.close()
+
+    def _thumbnail(self, station: Station) -> npt.NDArray[np.uint8]:
+        if station.pts not in self._thumbnails:
+            take = Take.NATIVE if native_layout(station.frame.format.name) else Take.RGB
+            self._thumbnails[station.pts] = thumbnail(self.picture(station, take))
+        return self._thumbnails[station.pts]

@@ -1,0 +1,212 @@
+"""`Router`: which engine suits a gap, by evidence. Known frames beside it are taken away and made again by each."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import combinations
+
+import numpy as np
+
+from codec_plugin.engine import Finding, Take, auto_candidates
+from codec_plugin.errors import CannotFill
+from codec_plugin.filling import Filler, Station
+from codec_plugin.media.pixels import native_layout, to_frame, to_picture
+from codec_plugin.picture import Family, Picture
+
+_HISTORY = 12  # source frames kept: the known ones that probes are made of
+_HISTORY_PIXELS = 25_000_000  # in all of them; of UHD frames three are kept
+_LEAST_HISTORY = 3
+_FULL = 3  # probes that make an opinion
+_REFRESH = 8  # gaps that an opinion serves before one more probe is made
+_MEMORY = 4  # probes that count; older ones are another moment's
+_FRESH_S = 2  # seconds; motion changes
+_MIDDLE = (Fraction(3, 10), Fraction(7, 10))  # a frame close to a neighbour is easy for every engine
+_BEST_DB = 80.0
+_WORST_DB = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """Three known frames: the middle one is taken away and made again from the two outer ones."""
+
+    left: Station
+    """The one before."""
+    middle: Station
+    """The one that is made again."""
+    right: Station
+    """The one after."""
+
+    @property
+    def position(self) -> Fraction:
+        """Of the middle one between the outer ones."""
+        return Fraction(self.middle.pts - self.left.pts, self.right.pts - self.left.pts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Probe:
+    """What one window showed."""
+
+    right_pts: int
+    scores: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """The engine for one gap, and why."""
+
+    engine: str
+    """Its name."""
+    findings: tuple[Finding, ...]
+    """What the probes showed: for each candidate the mean luma PSNR of the known frames that it made again."""
+
+
+class Router:
+    """Chooses between the engines that are usable here, gap by gap.
+
+    Probes are made at the spacing nearest to the gap's that the known frames allow: the gap's own where a few
+    frames of a full-rate stream are missing, twice the gap's where a whole stream is doubled. Cost is bounded: three
+    probes make an opinion of a shot, and one more is made for every eighth gap.
+    """
+
+    def __init__(self, filler: Filler, *, time_base: Fraction, scene_threshold: float) -> None:
+        """Starts without an opinion.
+
+        Args:
+            filler: asks the engines.
+            time_base: seconds a source tick.
+            scene_threshold: cut score from which no probe is made across two frames.
+        """
+        self._filler, self._time_base, self._scene_threshold = filler, time_base, scene_threshold
+        self._known: deque[Station] = deque()
+        self._probes: deque[_Probe] = deque(maxlen=_MEMORY)
+        self._done: deque[tuple[int, int]] = deque(maxlen=4 * _HISTORY)
+        self._served = 0
+        self.probes = 0
+        """Windows probed so far."""
+        self.seconds = 0.0
+        """Wall time that they took."""
+
+    def see(self, station: Station) -> None:
+        """Takes note of a good source frame that goes by."""
+        self._known.append(station)
+        room = _HISTORY_PIXELS // (station.frame.width * station.frame.height)
+        while len(self._known) > max(_LEAST_HISTORY, min(_HISTORY, room)):
+            self._known.popleft()
+
+    def forget(self) -> None:
+        """A new shot: what is known says nothing of it."""
+        self._known.clear()
+        self._probes.clear()
+        self._served = 0
+
+    def choose(self, left: Station, right: Station, *, count: int) -> Choice:
+        """The engine for a gap; `left` is the frame seen last.
+
+        Args:
+            left: the frame before the gap.
+            right: the frame after.
+            count: frames to be made.
+
+        Raises:
+            EngineError: a candidate broke its promise.
+        """
+        fit = [name for name in auto_candidates() if self._filler.unfit(name, left.frame, count=count) is None]
+        if len(fit) < 2:
+            return Choice(engine=fit[0] if fit else auto_candidates()[0], findings=())
+        self._probes = deque((p for p in self._probes if self._is_fresh(p, left)), maxlen=_MEMORY)
+        self._served += 1
+        for window in self._windows(left, right, most=self._wanted()):
+            self._probe(window, fit)
+        return self._opinion(fit)
+
+    def _wanted(self) -> int:
+        """How many probes to make now."""
+        if len(self._probes) < _FULL:
+            return _FULL - len(self._probes)
+        return 1 if self._served > _REFRESH else 0
+
+    def _is_fresh(self, probe: _Probe, left: Station) -> bool:
+        return (left.pts - probe.right_pts) * self._time_base <= _FRESH_S
+
+    def _opinion(self, fit: list[str]) -> Choice:
+        if not self._probes:
+            return Choice(engine=fit[0], findings=())
+        means = {name: float(np.mean([probe.scores[name] for probe in self._probes])) for name in fit}
+        best = max(fit, key=lambda name: means[name])
+        told = [Finding(name=f"probed {name}", value=round(mean, 2), unit="dB") for name, mean in means.items()]
+        return Choice(engine=best, findings=(*told, Finding(name="probes", value=len(self._probes))))
+
+    def _windows(self, left: Station, right: Station, *, most: int) -> list[Window]:
+        """The windows nearest to the gap in spacing, then in time, that were not probed yet."""
+        if most == 0:
+            return []
+        wanted = right.pts - left.pts
+        known = [*self._known, right]
+        found = []
+        for first, last in combinations(range(len(known)), 2):
+            window = _window(known, first, last)
+            if window is not None and (window.left.pts, window.right.pts) not in self._done:
+                unlike = abs(math.log((window.right.pts - window.left.pts) / wanted))
+                found.append((round(unlike, 2), -last, window))
+        found.sort(key=lambda entry: entry[:2])
+        return [window for _, _, window in found[:most] if self._is_one_shot(window)]
+
+    def _is_one_shot(self, window: Window) -> bool:
+        if self._scene_threshold >= 100:
+            return True
+        return self._filler.cut_score(window.left, window.right) < self._scene_threshold
+
+    def _probe(self, window: Window, names: list[str]) -> None:
+        started = time.monotonic()
+        scores = {name: self._score(window, name) for name in names}
+        self._probes.append(_Probe(right_pts=window.right.pts, scores=scores))
+        self._done.append((window.left.pts, window.right.pts))
+        self._served = 0
+        self.probes += 1
+        self.seconds += time.monotonic() - started
+
+    def _score(self, window: Window, name: str) -> float:
+        """Luma PSNR of the middle frame as the output would have it, in dB; 0 where the engine can't make it."""
+        try:
+            made = list(self._filler.fill(name, window.left, window.right, (window.position,)))
+        except CannotFill:
+            return _WORST_DB
+        return _psnr(self._as_shown(made[0], window.middle), self._truth(window.middle))
+
+    def _truth(self, station: Station) -> Picture:
+        native = native_layout(station.frame.format.name)
+        return self._filler.picture(station, Take.NATIVE if native else Take.RGB)
+
+    def _as_shown(self, made: Picture, station: Station) -> Picture:
+        if made.layout.is_float and native_layout(station.frame.format.name):
+            frame = to_frame(made, like=station.frame, pts=station.pts, time_base=self._time_base)
+            return to_picture(frame)
+        return made
+
+
+def _window(known: list[Station], first: int, last: int) -> Window | None:
+    """The window between two known frames around the one nearest to its middle; None where that is off-centre."""
+    inside: Iterator[Station] = iter(known[first + 1 : last])
+    centre = Fraction(known[first].pts + known[last].pts, 2)
+    middle = min(inside, key=lambda station: abs(station.pts - centre), default=None)
+    if middle is None:
+        return None
+    window = Window(left=known[first], middle=middle, right=known[last])
+    return window if _MIDDLE[0] <= window.position <= _MIDDLE[1] else None
+
+
+def _psnr(made: Picture, truth: Picture) -> float:
+    """Of luma, or of all three colours of RGB, in dB."""
+    count = 3 if truth.layout.family is Family.RGB else 1
+    peak = 1.0 if truth.layout.is_float else float(truth.layout.peak)
+    errors = [
+        np.mean(np.square(np.subtract(ours, theirs, dtype=np.float32)), dtype=np.float64)
+        for ours, theirs in zip(made.planes[:count], truth.planes[:count], strict=True)
+    ]
+    error = float(np.mean(errors)) / peak**2
+    return min(_BEST_DB, -10.0 * math.log10(error)) if error > 0 else _BEST_DB
