@@ -9,7 +9,7 @@ import click
 
 from benchmarks.cases import GAPS, Case, find_cases
 from benchmarks.machine import this_machine
-from benchmarks.peers import peers
+from benchmarks.peers import Peer, peers
 from benchmarks.quality import QualityRow, measure_case
 from benchmarks.results import RESULTS, QualityResult, SpeedResult, save
 from benchmarks.speed import SIZES, SpeedRow, measure_speed
@@ -22,7 +22,17 @@ _CLIPS = click.option(
     help="Folder of video files.",
 )
 _ENGINES = click.option(
-    "--engine", "engines", multiple=True, default=("dis", "blend"), show_default=True, help="Repeatable."
+    "--engine",
+    "engines",
+    multiple=True,
+    default=("auto", "rife", "dis", "blend"),
+    show_default=True,
+    help="Repeatable.",
+)
+_VAPOURSYNTH = click.option(
+    "--vapoursynth",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A Python (3.12 or newer) with vapoursynth, vapoursynth-mvtools and vapoursynth-mvutensils.",
 )
 _QUICK = click.option("--quick", is_flag=True, help="Few frames: to see that it runs, not to quote.")
 _ONLY = click.option("--only", multiple=True, help="Only this file of the folder; repeatable.")
@@ -38,15 +48,23 @@ def main() -> None:
 @_ENGINES
 @_ONLY
 @_QUICK
+@_VAPOURSYNTH
 @click.option("--gap", "gaps", multiple=True, type=click.IntRange(1), default=GAPS, show_default=True)
 @click.option("--output", type=click.Path(path_type=Path), default=RESULTS / "quality.json")
 def quality(
-    clips: Path, engines: tuple[str, ...], only: tuple[str, ...], quick: bool, gaps: tuple[int, ...], output: Path
+    clips: Path,
+    engines: tuple[str, ...],
+    only: tuple[str, ...],
+    quick: bool,
+    vapoursynth: Path | None,
+    gaps: tuple[int, ...],
+    output: Path,
 ) -> None:
     """Drops frames, has them made again, and compares."""
     rows: list[QualityRow] = []
+    everyone = _everyone(engines, vapoursynth)
     for case in _cases(clips, only, quick=quick):
-        rows += measure_case(case, peers=peers(engines), gaps=gaps, tell=_tell)
+        rows += measure_case(case, peers=everyone, gaps=gaps, tell=_tell)
     save(QualityResult(command=_command(clips), machine=this_machine(), rows=tuple(rows)), output)
 
 
@@ -55,14 +73,23 @@ def quality(
 @_ENGINES
 @_ONLY
 @_QUICK
+@_VAPOURSYNTH
 @click.option("--output", type=click.Path(path_type=Path), default=RESULTS / "speed.json")
-def speed(clips: Path, engines: tuple[str, ...], only: tuple[str, ...], quick: bool, output: Path) -> None:
+def speed(
+    clips: Path,
+    engines: tuple[str, ...],
+    only: tuple[str, ...],
+    quick: bool,
+    vapoursynth: Path | None,
+    output: Path,
+) -> None:
     """Counts new frames a second, on the first of the clips."""
+    everyone = _everyone(engines, vapoursynth)
     case = _cases(clips, only, quick=False)[0]
     sizes, rounds = (SIZES[:1], 2) if quick else (SIZES, 5)
     rows: list[SpeedRow] = []
     for dropped in (1, 3):
-        rows += measure_speed(case, peers=peers(engines), sizes=sizes, dropped=dropped, rounds=rounds, tell=_tell)
+        rows += measure_speed(case, peers=everyone, sizes=sizes, dropped=dropped, rounds=rounds, tell=_tell)
     save(SpeedResult(command=_command(clips), machine=this_machine(), rows=tuple(rows)), output)
 
 
@@ -77,6 +104,12 @@ def tables(check: bool) -> None:
         raise click.ClickException("run python -m benchmarks tables")
 
 
+def _everyone(engines: tuple[str, ...], vapoursynth: Path | None) -> list[Peer]:
+    if vapoursynth is None:
+        _tell("skipped: MVTools and MVUtensils; --vapoursynth PYTHON names a Python that has them")
+    return peers(engines, vapoursynth=vapoursynth)
+
+
 def _cases(clips: Path, only: tuple[str, ...], *, quick: bool) -> list[Case]:
     cases = [case for case in find_cases(clips, quick=quick) if not only or case.name in only]
     if not cases:
@@ -88,7 +121,7 @@ def _command(clips: Path) -> str:
     """What was typed, without the names of folders on somebody's machine."""
     typed = sys.argv[1:]
     words = [
-        "CLIPS" if Path(word) == clips else Path(word).name if before == "--output" else word
+        "CLIPS" if Path(word) == clips else Path(word).name if before in ("--output", "--vapoursynth") else word
         for before, word in zip(["", *typed], typed, strict=False)
     ]
     return " ".join(["python -m benchmarks", *words])

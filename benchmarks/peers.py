@@ -1,22 +1,41 @@
-"""The competitors behind one interface: our engines, and FFmpeg's minterpolate."""
+"""The competitors behind one interface: our engines, FFmpeg's minterpolate, and VapourSynth's plugins."""
 
 from __future__ import annotations
 
 import os
+import subprocess
+import time
 from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Protocol
 
 import av
+import numpy as np
 from av.filter import Graph
 
 from benchmarks.cases import Gap
 from benchmarks.footage import LAYOUT, picture_frame, plane_rows
-from codec_plugin.engine import FillRequest, load_engine
-from codec_plugin.errors import CannotFill
-from codec_plugin.picture import Picture
+from codec_plugin.grids import Restore
+from codec_plugin.options import DEFAULT_SCENE_THRESHOLD, Repair, RestoreOptions
+from codec_plugin.picture import Picture, Plane
+from codec_plugin.plan import Action, FillTask, Guard, RestorePlan
+from codec_plugin.schedule import PlanSchedule
+from codec_plugin.weave import OutputFrame, Weaver, WeaveSettings
 
 _RATE = 25
+_TICK = Fraction(1, _RATE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """What a peer made."""
+
+    pictures: dict[int, Picture]
+    """Keyed by their index in the excerpt; a frame that could not be made is left out."""
+    seconds: float
+    """Wall time of the making, conversions to and from the peer's own pictures included."""
 
 
 class Peer(Protocol):
@@ -27,10 +46,10 @@ class Peer(Protocol):
         """As in the tables."""
         ...
 
-    def make(self, frames: list[Picture], gaps: list[Gap]) -> dict[int, Picture]:
-        """Makes the frames in the gaps, keyed by their index in `frames`; only kept frames may be looked at.
+    def make(self, frames: list[Picture], gaps: list[Gap]) -> Ran:
+        """Makes the frames in the gaps; only kept frames may be looked at.
 
-        A peer that could not make a frame leaves it out: the gap is then left out for all.
+        A gap of which a peer leaves out a frame is left out for all.
         """
         ...
 
@@ -42,26 +61,52 @@ class EnginePeer:
     name: str
     """As in `load_engine`."""
 
-    def make(self, frames: list[Picture], gaps: list[Gap]) -> dict[int, Picture]:
-        """Asks the engine for one gap after the other."""
-        engine = load_engine(self.name)
-        made: dict[int, Picture] = {}
-        try:
-            for gap in gaps:
-                step = gap.right - gap.left
-                request = FillRequest(
-                    left=frames[gap.left],
-                    right=frames[gap.right],
-                    positions=tuple(Fraction(index, step) for index in range(1, step)),
-                    interval=Fraction(step, _RATE),
-                )
-                try:
-                    made.update(zip(gap.dropped, engine.fill(request), strict=True))
-                except CannotFill:
-                    continue
-        finally:
-            engine.close()
-        return made
+    def make(self, frames: list[Picture], gaps: list[Gap]) -> Ran:
+        """Weaves the kept frames as a restoration does: conversions, probes of "auto" and held frames included."""
+        if not gaps:
+            return Ran(pictures={}, seconds=0.0)
+        step = gaps[0].right - gaps[0].left
+        settings = WeaveSettings(
+            time_base=_TICK,
+            engine=self.name,
+            scene_threshold=DEFAULT_SCENE_THRESHOLD,
+            max_gap=Fraction(len(frames)),
+            repair=Repair.MISSING,
+            name="the excerpt",
+        )
+        weaver = Weaver(PlanSchedule(self._plan(len(frames), gaps)), settings)
+        kept = (picture_frame(frames[index], pts=index, time_base=_TICK) for index in range(0, len(frames), step))
+        woven = (item for item in weaver.weave(kept) if isinstance(item, OutputFrame) and item.made_by is not None)
+        begun = time.perf_counter()
+        pictures = {item.pts: _taken(item.frame) for item in woven}
+        return Ran(pictures=pictures, seconds=time.perf_counter() - begun)
+
+    def _plan(self, count: int, gaps: list[Gap]) -> RestorePlan:
+        """Every gap to be filled, and no guard but the engine's own: the gaps are known to lie within one shot."""
+        tasks = (
+            FillTask(
+                id=number,
+                left_pts=gap.left,
+                right_pts=gap.right,
+                target_pts=tuple(gap.dropped),
+                action=Action.FILL,
+                engine=self.name,
+                guards=(Guard.CANNOT_FILL,),
+                reason="dropped",
+            )
+            for number, gap in enumerate(gaps)
+        )
+        return RestorePlan(
+            source="the excerpt",
+            digest=None,
+            verb=Restore(),
+            options=RestoreOptions(engine=self.name),
+            time_base=_TICK,
+            output_time_base=_TICK,
+            rate=None,
+            frame_count=count,
+            tasks=tuple(tasks),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,20 +118,21 @@ class MinterpolatePeer:
     options: dict[str, str] = field(default_factory=dict)
     """The filter's options but for its rate."""
 
-    def make(self, frames: list[Picture], gaps: list[Gap]) -> dict[int, Picture]:
+    def make(self, frames: list[Picture], gaps: list[Gap]) -> Ran:
         """Runs the filter over the kept frames and picks what it made in the gaps."""
         if not gaps:
-            return {}
+            return Ran(pictures={}, seconds=0.0)
         step = gaps[0].right - gaps[0].left
         wanted = {index for gap in gaps for index in gap.dropped}
         graph = self._graph(frames[0], step)
         made: dict[int, Picture] = {}
+        begun = time.perf_counter()
         for index in range(0, len(frames), step):
-            graph.push(picture_frame(frames[index], pts=index, time_base=Fraction(1, _RATE)))
+            graph.push(picture_frame(frames[index], pts=index, time_base=_TICK))
             _drain(graph, wanted, made)
         graph.push(None)
         _drain(graph, wanted, made)
-        return made
+        return Ran(pictures=made, seconds=time.perf_counter() - begun)
 
     def _graph(self, first: Picture, step: int) -> Graph:
         graph = Graph()
@@ -106,6 +152,62 @@ class MinterpolatePeer:
         return graph
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VapourSynthPeer:
+    """FlowFPS of a VapourSynth plugin, run by a Python of its own (VapourSynth needs 3.12)."""
+
+    name: str
+    """As in the tables."""
+    plugin: str
+    """The plugin's namespace: "mv" or "mvu"."""
+    python: Path
+    """A Python with VapourSynth and the plugin."""
+
+    def make(self, frames: list[Picture], gaps: list[Gap]) -> Ran:
+        """Hands the kept frames over in a file, padded to an even size, and takes the frames in the gaps back."""
+        if not gaps:
+            return Ran(pictures={}, seconds=0.0)
+        step = gaps[0].right - gaps[0].left
+        kept = [frames[index] for index in range(0, len(frames), step)]
+        with TemporaryDirectory() as folder:
+            source, target = Path(folder) / "in.npz", Path(folder) / "out.npz"
+            y, u, v = (np.stack([_even(picture, index) for picture in kept]) for index in range(3))
+            np.savez(source, y=y, u=u, v=v)
+            script = Path(__file__).with_name("vapoursynth_flow.py")
+            subprocess.run([self.python, script, self.plugin, str(step), source, target], check=True)
+            stored = np.load(target)
+            made, seconds = [stored[name] for name in "yuv"], float(stored["seconds"])
+        sizes = [plane.shape for plane in frames[0].planes]
+        wanted = [index for gap in gaps for index in gap.dropped if index < len(made[0])]
+        pictures = {
+            index: Picture(
+                planes=tuple(
+                    planes[index, :rows, :columns] for planes, (rows, columns) in zip(made, sizes, strict=True)
+                ),
+                layout=LAYOUT,
+            )
+            for index in wanted
+        }
+        return Ran(pictures=pictures, seconds=seconds)
+
+
+def _even(picture: Picture, index: int) -> Plane:
+    """A plane of a picture as if luma had an even size, the last row and column repeated."""
+    height, width = ((side + side % 2) // (2 if index else 1) for side in picture.planes[0].shape)
+    plane = picture.planes[index]
+    return np.pad(plane, ((0, height - plane.shape[0]), (0, width - plane.shape[1])), mode="edge")
+
+
+def vapoursynth_peers(python: Path | None) -> list[Peer]:
+    """MVTools and MVUtensils, where a Python is given that has them."""
+    if python is None:
+        return []
+    return [
+        VapourSynthPeer(name="MVTools FlowFPS", plugin="mv", python=python),
+        VapourSynthPeer(name="MVUtensils FlowFPS", plugin="mvu", python=python),
+    ]
+
+
 MINTERPOLATE = (
     # With me_mode=bidir the filter gives the same pictures for mc_mode=obmc and aobmc, with and without vsbmc.
     MinterpolatePeer(
@@ -121,9 +223,9 @@ MINTERPOLATE = (
 """The filter's two kinds of motion compensation at their best, and its dissolve."""
 
 
-def peers(engines: tuple[str, ...]) -> list[Peer]:
-    """The engines of these names and every minterpolate."""
-    return [*(EnginePeer(name=name) for name in engines), *MINTERPOLATE]
+def peers(engines: tuple[str, ...], *, vapoursynth: Path | None = None) -> list[Peer]:
+    """The engines of these names, every minterpolate, and VapourSynth's where a Python for them is given."""
+    return [*(EnginePeer(name=name) for name in engines), *MINTERPOLATE, *vapoursynth_peers(vapoursynth)]
 
 
 def threads() -> int:
@@ -141,4 +243,9 @@ def _drain(graph: Graph, wanted: set[int], made: dict[int, Picture]) -> None:
             continue
         index = round(frame.time * _RATE)
         if index in wanted:
-            made[index] = Picture(planes=tuple(plane_rows(plane).copy() for plane in frame.planes), layout=LAYOUT)
+            made[index] = _taken(frame)
+
+
+def _taken(frame: av.VideoFrame) -> Picture:
+    """A copy of a frame in `LAYOUT`."""
+    return Picture(planes=tuple(plane_rows(plane).copy() for plane in frame.planes), layout=LAYOUT)

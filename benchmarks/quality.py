@@ -71,7 +71,7 @@ def _made_by_all(
     """The gaps that everyone filled (minterpolate keeps the last ones of a stream to itself), and the frames."""
     with ThreadPoolExecutor(threads()) as pool:
         ran = list(pool.map(lambda peer: peer.make(frames, gaps), peers))
-    made = {peer.name: pictures for peer, pictures in zip(peers, ran, strict=True)}
+    made = {peer.name: each.pictures for peer, each in zip(peers, ran, strict=True)}
     common = [gap for gap in gaps if all(made[name].keys() >= set(gap.dropped) for name in made)]
     return common, made
 

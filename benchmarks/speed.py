@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from statistics import median
@@ -68,9 +67,8 @@ def measure_speed(
         for turn in range(rounds):
             for peer in peers:
                 tell(f"{width}x{height}, {dropped} dropped, round {turn + 1}: {peer.name}")
-                begun = time.perf_counter()
-                made = peer.make(frames, gaps)
-                rates[peer.name].append(len(made) / (time.perf_counter() - begun))
+                ran = peer.make(frames, gaps)
+                rates[peer.name].append(len(ran.pictures) / ran.seconds)
         rows += [
             SpeedRow(
                 width=width,

@@ -223,10 +223,16 @@ def pick_engine(name: str) -> str:
         EngineError: the engine named isn't there or isn't usable; nothing else is taken in its place.
     """
     if name != AUTO:
-        engine_class(name)
+        for part in engine_parts(name):
+            engine_class(part)
         return name
     candidates = auto_candidates()
     return candidates[0] if len(candidates) == 1 else AUTO
+
+
+def engine_parts(name: str) -> list[str]:
+    """The engines that a name stands for: "rife+dis" is the mean of what two engines make."""
+    return name.split("+")
 
 
 @cache

@@ -1,20 +1,24 @@
-"""`Filler`: asks engines for pictures between two frames, holds them to their promises, and converts once."""
+"""`Filler`: asks engines for pictures between two frames, holds them to their promises, and converts once.
+
+An engine's name may be several, joined by "+": the mean of what they make, in the source's own planes. Where two
+engines err differently their mean errs less than either.
+"""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
 
-from codec_plugin.engine import Engine, FillRequest, Finding, Take, load_engine
+from codec_plugin.engine import Engine, FillRequest, Finding, Take, engine_parts, load_engine
 from codec_plugin.errors import CodecPluginError, EngineError
-from codec_plugin.media.pixels import native_layout, to_picture, to_rgb_picture
+from codec_plugin.media.pixels import native_layout, to_frame, to_picture, to_rgb_picture
 from codec_plugin.media.reader import Frame
-from codec_plugin.picture import Picture
+from codec_plugin.picture import Picture, Plane
 from codec_plugin.timeline.scenes import cut_score, thumbnail
 from codec_plugin.timing import Timestamp
 
@@ -27,6 +31,23 @@ class Station:
     """Its time, in source ticks."""
     frame: Frame
     """The decoder's own frame, untouched."""
+
+
+def mean(pictures: Sequence[Picture]) -> Picture:
+    """The mean of pictures of one layout; integers are rounded, halves up."""
+    planes = tuple(_mean_plane(planes) for planes in zip(*(picture.planes for picture in pictures), strict=True))
+    return replace(pictures[0], planes=planes, key=None)
+
+
+def _mean_plane(planes: Sequence[Plane]) -> Plane:
+    count = len(planes)
+    if planes[0].dtype.kind == "f":
+        return np.asarray(sum(planes[1:], start=planes[0]) / count, dtype=planes[0].dtype)
+    total: Plane = planes[0].astype(np.uint32 if planes[0].itemsize > 1 else np.uint16)
+    for plane in planes[1:]:
+        np.add(total, plane, out=total)
+    rounded: Plane = np.floor_divide(total + count // 2, count).astype(planes[0].dtype)
+    return rounded
 
 
 class Filler:
@@ -68,6 +89,8 @@ class Filler:
 
     def unfit(self, name: str, frame: Frame, *, count: int) -> str | None:
         """Why an engine can't make `count` frames between two like this one, by what it says of itself."""
+        if len(parts := engine_parts(name)) > 1:
+            return next(filter(None, (self.unfit(part, frame, count=count) for part in parts)), None)
         info = self.engine(name).info
         if min(frame.width, frame.height) < info.min_size:
             return f"{info.name} needs at least {info.min_size} pixels a side, not {frame.width}x{frame.height}"
@@ -92,6 +115,28 @@ class Filler:
             CannotFill: the engine can't.
             EngineError: it broke its promise, or something else went wrong inside.
         """
+        parts = engine_parts(name)
+        made = [self._from_one(part, left, right, positions, tell) for part in parts]
+        if len(parts) == 1:
+            yield from made[0]
+        else:
+            for pictures in zip(*made, strict=True):
+                yield mean([self.as_shown(picture, left) for picture in pictures])
+
+    def as_shown(self, made: Picture, like: Station) -> Picture:
+        """A made picture in the planes that the output has, where it has planes of its own."""
+        if not made.layout.is_float or native_layout(like.frame.format.name) is None:
+            return made
+        return to_picture(to_frame(made, like=like.frame, pts=like.pts, time_base=self._time_base))
+
+    def _from_one(
+        self,
+        name: str,
+        left: Station,
+        right: Station,
+        positions: tuple[Fraction, ...],
+        tell: Callable[[Finding], None],
+    ) -> Iterator[Picture]:
         engine = self.engine(name)
         request = FillRequest(
             left=self.picture(left, engine.info.take),

@@ -62,7 +62,7 @@ class RestoreOptions:
     """How gaps are found and filled."""
 
     engine: str = DEFAULT_ENGINE
-    """The engine's name; "auto" takes the best one that is usable here."""
+    """The engine's name, or several joined by "+" for the mean of what they make; "auto" chooses by evidence."""
     rate: Fraction | None = None
     """The true frame rate, believed over everything in the file; None to find it."""
     max_gap: Fraction = Fraction(2)

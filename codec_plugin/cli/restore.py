@@ -187,7 +187,7 @@ def _planned(plan: RestorePlan) -> str:
 def _hint(engine: str, preset: str | None) -> str:
     """The faster choice, by name."""
     used = pick_engine(engine)
-    choices = [] if used == _FASTEST_ENGINE else [f"--engine {'dis' if used not in ('dis',) else _FASTEST_ENGINE}"]
+    choices = [] if used == _FASTEST_ENGINE else [f"--engine {'dis' if used != 'dis' else _FASTEST_ENGINE}"]
     if preset is None:
         choices.append("--preset veryfast")
     choices.append("--duration 10 for a preview")
