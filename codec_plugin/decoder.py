@@ -17,6 +17,7 @@ from codec_plugin.job import Job
 from codec_plugin.media.reader import Frame, Item, Lost, Reader
 from codec_plugin.media.source import InputContainer, Source, is_seekable
 from codec_plugin.options import RestoreOptions
+from codec_plugin.preflight import check_engines
 from codec_plugin.runner import live_plan, plan_file, weave_settings
 from codec_plugin.schedule import LiveSchedule, PlanSchedule, Schedule
 from codec_plugin.timing import FrameClock
@@ -93,7 +94,10 @@ class RestoringDecoder:
 
     @property
     def _engine_name(self) -> str:
-        return self._engine.info.name if self._engine else pick_engine(self._options.engine)
+        if self._engine:
+            return self._engine.info.name
+        options = self._options
+        return pick_engine(options.engine, options.engine_options, fallback=options.fallback)
 
     def _from_container(self, source: InputContainer | Source) -> Iterator[Frame]:
         with Reader(source, video=self._video, threads=self._threads, deinterlace=self._options.deinterlace) as reader:
@@ -106,7 +110,9 @@ class RestoringDecoder:
         if again is None:
             return live_plan(reader, verb=self._verb, options=self._options, engine=self._engine_name)[0]
         job = Job(video=reader.stream.index, engine=self._engine)
-        return PlanSchedule(plan_file(again, verb=self._verb, options=self._options, job=job)[1])
+        found, plan = plan_file(again, verb=self._verb, options=self._options, job=job)
+        check_engines(plan, found.info.video.size, given=self._engine)
+        return PlanSchedule(plan)
 
     def _from_frames(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         stream = iter(frames)
@@ -132,6 +138,8 @@ class RestoringDecoder:
             max_gap=self._options.max_gap,
             repair=self._options.repair,
             name="the frames",
+            engine_options=self._options.engine_options,
+            fallback=self._options.fallback,
         )
         yield from self._woven(_rising(first, stream), schedule, settings)
 

@@ -21,6 +21,22 @@ Register it in the entry-point group `codec_plugin.engines` under the name that 
     [project.entry-points."codec_plugin.engines"]
     left = "my_package:Left"
 
+An engine with choices keeps them in a frozen dataclass, every field with a default, names it as `options_type` and
+takes one as its first argument:
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class LeftOptions:
+        shade: float = 1.0
+
+    class Left:
+        options_type = LeftOptions
+
+        def __init__(self, options: LeftOptions | None = None) -> None: ...
+
+Fields of type str, int, float, bool, Path, Fraction, an enum or a Literal, also with `| None`, can then be set with
+`--engine-option left.shade=0.5`; plan and report record them as they were given. An engine without `options_type` has
+no options and is made without an argument.
+
 The restorer promises: both pictures have the same size and layout, one of `info.layouts` (it converts where the
 source has another, and converts back what was made); positions are strictly rising and inside (0, 1); `fill` is
 called from one thread at a time; requests come in presentation order, so that the right picture of one is often the
@@ -32,16 +48,18 @@ may `tell`, and the report holds it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
 from functools import cache
 from importlib import import_module, metadata
 from itertools import pairwise
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
-from codec_plugin.errors import EngineError
+from codec_plugin.engine_options import OptionField, option_fields, options_for, read_options, split_option
+from codec_plugin.errors import EngineError, OptionError
+from codec_plugin.options import HOLD
 from codec_plugin.picture import Picture
 
 ENTRY_POINT_GROUP = "codec_plugin.engines"
@@ -77,6 +95,8 @@ class EngineInfo:
     """The most frames it makes in one gap; None for any number."""
     min_size: int = 1
     """The least width and height in pixels that it can work on."""
+    fallback: str | None = None
+    """Which engine makes the frames that this one says it can't; None to hold a neighbour."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,14 +173,21 @@ class Engine(Protocol):
     info: EngineInfo
 
     def estimate(self, size: tuple[int, int], *, positions: int) -> Estimate:
-        """What filling one gap of `positions` frames at `size` (width, height) pixels costs here."""
+        """What filling one gap of `positions` frames at `size` (width, height) pixels costs here.
+
+        It is asked for each engine's longest gap before a film's first frame is read, and ends the job if it raises.
+
+        Raises:
+            EngineError: it can't be done here (but `CannotFill` waits until the gap is met: its fallback may).
+        """
         ...
 
     def fill(self, request: FillRequest) -> Iterator[Picture]:
         """Yields one picture for each of the request's positions, in their order.
 
         Raises:
-            CannotFill: the engine can't fill this gap well; the restorer holds a frame and reports the reason.
+            CannotFill: the engine can't fill this gap well; the plan's fallback makes the frames, or holds one,
+                and the report has the reason.
         """
         ...
 
@@ -204,29 +231,56 @@ def engine_class(name: str) -> type[Engine]:
     return loaded  # type: ignore[no-any-return]  # an entry point's type can't be known
 
 
-def load_engine(name: str) -> Engine:
-    """Makes an engine by its name, with its own defaults.
+def engine_option_fields(name: str) -> tuple[OptionField, ...]:
+    """The options of an engine that can be given as text.
+
+    Raises:
+        EngineError: as `engine_class` does.
+    """
+    return option_fields(_options_type(name))
+
+
+def load_engine(name: str, options: Mapping[str, str] | None = None) -> Engine:
+    """Makes an engine by its name.
+
+    Args:
+        name: as in `--engine`.
+        options: as in `RestoreOptions.engine_options`, `{"engine.option": text}`; those of other engines are passed by.
 
     Raises:
         EngineError: there is no such engine, or something that it needs is missing.
+        OptionError: it has no such option, or the text isn't a value of it.
     """
-    return engine_class(name)()
+    made: Callable[..., Engine] = engine_class(name)
+    settings = _read_engine_options(name, options or {})
+    return made() if settings is None else made(settings)
 
 
-def pick_engine(name: str) -> str:
+def pick_engine(name: str, options: Mapping[str, str] | None = None, *, fallback: str | None = None) -> str:
     """Makes sure of an engine: one that is named is there, and "auto" has something to choose from.
+
+    Args:
+        name: as in `--engine`.
+        options: `{"engine.option": text}`; checked, so that a wrong one is told before any work.
+        fallback: as in `RestoreOptions.fallback`.
 
     Returns:
         The name; that of the only candidate where "auto" has but one.
 
     Raises:
         EngineError: the engine named isn't there or isn't usable; nothing else is taken in its place.
+        OptionError: an option is wrong, or is for an engine that isn't going to be used.
     """
+    options = options or {}
+    if fallback is not None and fallback != HOLD:
+        engine_class(fallback)
+    _check_owners(options, name=name, fallback=fallback)
     if name != AUTO:
         for part in engine_parts(name):
             engine_class(part)
+            _read_engine_options(part, options)
         return name
-    candidates = auto_candidates()
+    candidates = auto_candidates(options)
     return candidates[0] if len(candidates) == 1 else AUTO
 
 
@@ -235,23 +289,60 @@ def engine_parts(name: str) -> list[str]:
     return name.split("+")
 
 
-@cache
-def auto_candidates() -> tuple[str, ...]:
+def auto_candidates(options: Mapping[str, str] | None = None) -> tuple[str, ...]:
     """The engines that "auto" chooses from, the likeliest to be best first: those that are usable here.
+
+    Args:
+        options: `{"engine.option": text}`.
 
     Raises:
         EngineError: none is.
     """
-    usable = tuple(name for name in _AUTO_ORDER if engine_status(name).missing is None)
+    return _usable(tuple(sorted((options or {}).items())))
+
+
+@cache
+def _usable(options: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+    usable = tuple(name for name in _AUTO_ORDER if engine_status(name, dict(options)).missing is None)
     if not usable:
         raise EngineError("no engine is usable here; `codec-plugin engines` says what is missing for each")
     return usable
 
 
-def engine_status(name: str) -> EngineStatus:
+def _options_type(name: str) -> type[Any] | None:
+    return getattr(engine_class(name), "options_type", None)
+
+
+def _read_engine_options(name: str, options: Mapping[str, str]) -> object | None:
+    """An engine's options, made; None where it has none, or all are its own defaults."""
+    given, kind = options_for(name, options), _options_type(name)
+    if not given:
+        return None
+    if kind is None:
+        raise OptionError(f"{name} has no options, and was given {', '.join(sorted(given))}")
+    settings: object = read_options(kind, given, engine=name)
+    return settings
+
+
+def own_fallback(name: str) -> str | None:
+    """What an engine says should fill in its place where it can't; None where it says nothing."""
+    info = getattr(engine_class(engine_parts(name)[0]), "info", None)
+    return info.fallback if isinstance(info, EngineInfo) else None
+
+
+def _check_owners(options: Mapping[str, str], *, name: str, fallback: str | None) -> None:
+    """Refuses options that would have no effect."""
+    for key in options:
+        engine, option = split_option(key)
+        used = _AUTO_ORDER if name == AUTO else (*engine_parts(name), fallback or own_fallback(name))
+        if engine not in (*used, fallback):
+            raise OptionError(f"option {option} is for engine {engine}, which --engine {name} doesn't use")
+
+
+def engine_status(name: str, options: Mapping[str, str] | None = None) -> EngineStatus:
     """Whether an engine is usable here; never raises for one that isn't."""
     try:
-        engine = load_engine(name)
+        engine = load_engine(name, options)
     except EngineError as error:
         return EngineStatus(name=name, summary="", missing=str(error))
     summary = engine.info.summary

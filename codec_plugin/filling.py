@@ -7,14 +7,14 @@ engines err differently their mean errs less than either.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
 
-from codec_plugin.engine import Engine, FillRequest, Finding, Take, engine_parts, load_engine
+from codec_plugin.engine import Engine, FillRequest, Finding, Take, auto_candidates, engine_parts, load_engine
 from codec_plugin.errors import CodecPluginError, EngineError
 from codec_plugin.media.pixels import native_layout, to_frame, to_picture, to_rgb_picture
 from codec_plugin.media.reader import Frame
@@ -59,6 +59,7 @@ class Filler:
         source: str,
         time_base: Fraction,
         engine: Engine | None = None,
+        options: Mapping[str, str] | None = None,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> None:
         """Loads nothing.
@@ -67,10 +68,11 @@ class Filler:
             source: its name, for messages.
             time_base: seconds a source tick.
             engine: an engine to use in place of one loaded by its name.
+            options: `{"engine.option": text}`.
             cancelled: handed on to the engines.
         """
         self._source, self._time_base = source, time_base
-        self._given, self._cancelled = engine, cancelled
+        self._given, self._options, self._cancelled = engine, options or {}, cancelled
         self._loaded: dict[str, Engine] = {}
         self._pictures: dict[tuple[int, Take], Picture] = {}
         self._thumbnails: dict[int, npt.NDArray[np.uint8]] = {}
@@ -84,8 +86,16 @@ class Filler:
         if self._given is not None and self._given.info.name == name:
             return self._given
         if name not in self._loaded:
-            self._loaded[name] = load_engine(name)
+            self._loaded[name] = load_engine(name, self._options)
         return self._loaded[name]
+
+    def candidates(self) -> tuple[str, ...]:
+        """The engines that "auto" chooses from.
+
+        Raises:
+            EngineError: none is usable.
+        """
+        return auto_candidates(self._options)
 
     def unfit(self, name: str, frame: Frame, *, count: int) -> str | None:
         """Why an engine can't make `count` frames between two like this one, by what it says of itself."""

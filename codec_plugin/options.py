@@ -8,6 +8,7 @@ from enum import StrEnum
 from fractions import Fraction
 from math import isfinite
 
+from codec_plugin.engine_options import split_option
 from codec_plugin.errors import OptionError
 
 
@@ -55,6 +56,7 @@ THREADS_RANGE = Range(least=0, most=1024)
 CRF_RANGE = Range(least=0, most=63)
 DEFAULT_SCENE_THRESHOLD = 50.0
 DEFAULT_ENGINE = "auto"
+HOLD = "hold"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +65,11 @@ class RestoreOptions:
 
     engine: str = DEFAULT_ENGINE
     """The engine's name, or several joined by "+" for the mean of what they make; "auto" chooses by evidence."""
+    engine_options: Mapping[str, str] = field(default_factory=dict)
+    """Options of engines as text, `{"engine.option": text}`; see `codec_plugin.engine`."""
+    fallback: str | None = None
+    """Which engine makes the frames that the engine says it can't; "hold" to hold a neighbour; None for what the engine
+    itself says."""
     rate: Fraction | None = None
     """The true frame rate, believed over everything in the file; None to find it."""
     max_gap: Fraction = Fraction(2)
@@ -81,6 +88,8 @@ class RestoreOptions:
         SCENE_THRESHOLD_RANGE.check("scene_threshold", self.scene_threshold)
         if self.rate is not None:
             RATE_RANGE.check("rate", self.rate)
+        for key in self.engine_options:
+            split_option(key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

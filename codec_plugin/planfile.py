@@ -78,6 +78,10 @@ class _Fields:
             raise PlanError(f"{self.where}: {key} is missing")
         return self._values[key]
 
+    def has(self, key: str) -> bool:
+        """Whether the value is there; plans of earlier days lack the newer ones."""
+        return key in self._values
+
     def of(self, key: str, kind: type[T]) -> T:
         """A value of exactly one JSON type; a bool is no int."""
         value = self.raw(key)
@@ -142,6 +146,8 @@ def _options(fields: _Fields) -> RestoreOptions:
     try:
         return RestoreOptions(
             engine=fields.of("engine", str),
+            engine_options=_texts(fields, "engine_options"),
+            fallback=fields.optional("fallback", lambda key: fields.of(key, str)) if fields.has("fallback") else None,
             rate=fields.optional("rate", lambda key: fields.made(key, _positive)),
             max_gap=fields.made("max_gap", _positive),
             scene_threshold=float(threshold),
@@ -153,6 +159,15 @@ def _options(fields: _Fields) -> RestoreOptions:
         raise
     except CodecPluginError as error:
         raise PlanError(f"{fields.where}: {error}") from error
+
+
+def _texts(fields: _Fields, key: str) -> dict[str, str]:
+    """An object that holds text only."""
+    values = fields.of(key, dict) if fields.has(key) else {}
+    for name, value in values.items():
+        if type(value) is not str:
+            raise PlanError(f"{fields.where}: {key}: {name} must be text, not {value!r:.60}")
+    return dict(values)
 
 
 def _task(fields: _Fields) -> FillTask:

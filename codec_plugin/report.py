@@ -74,6 +74,15 @@ class RestoreReport:
                 counts[outcome.held_because.partition(" (")[0]] += len(outcome.target_pts)
         return dict(counts)
 
+    @property
+    def fallback_reasons(self) -> dict[str, int]:
+        """How many frames another engine than the planned one made, by reason (without its numbers)."""
+        counts: Counter[str] = Counter()
+        for outcome in self.outcomes:
+            if outcome.fallback_because:
+                counts[outcome.fallback_because.partition(" (")[0]] += len(outcome.target_pts)
+        return dict(counts)
+
 
 def resolve(
     plan: RestorePlan, outcomes: tuple[Outcome, ...], *, dropped: Sequence[int], frame_count: int
@@ -93,6 +102,7 @@ def resolve(
         )
     for outcome in outcomes:
         because = f"; held: {outcome.held_because}" if outcome.held_because else ""
+        because += f"; instead: {outcome.fallback_because}" if outcome.fallback_because else ""
         tasks.append(
             FillTask(
                 id=0,
@@ -123,6 +133,7 @@ def report_to_json(report: RestoreReport) -> dict[str, Any]:
             "dropped": report.plan.count(Action.DROP),
             "by_engine": report.by_engine,
             "held_because": report.held_reasons,
+            "fallback_because": report.fallback_reasons,
         },
         "output_time_base": str(report.plan.output_time_base),
         "offset": str(report.offset),
@@ -136,6 +147,7 @@ def report_to_json(report: RestoreReport) -> dict[str, Any]:
                 "engine": outcome.engine,
                 "reason": outcome.reason,
                 "held_because": outcome.held_because,
+                "fallback_because": outcome.fallback_because,
                 "cut_score": outcome.cut_score,
                 "findings": [_finding_to_json(finding) for finding in outcome.findings],
             }

@@ -12,7 +12,7 @@ from itertools import combinations
 
 import numpy as np
 
-from codec_plugin.engine import Finding, Take, auto_candidates
+from codec_plugin.engine import Finding, Take
 from codec_plugin.errors import CannotFill
 from codec_plugin.filling import Filler, Station
 from codec_plugin.media.pixels import native_layout, to_frame, to_picture
@@ -121,9 +121,9 @@ class Router:
         Raises:
             EngineError: a candidate broke its promise.
         """
-        fit = [name for name in auto_candidates() if self._filler.unfit(name, left.frame, count=count) is None]
+        fit = [name for name in self._filler.candidates() if self._filler.unfit(name, left.frame, count=count) is None]
         if len(fit) < 2:
-            return Choice(engine=fit[0] if fit else auto_candidates()[0], findings=())
+            return Choice(engine=fit[0] if fit else self._filler.candidates()[0], findings=())
         self._probes = deque((p for p in self._probes if self._is_fresh(p, left)), maxlen=_MEMORY)
         self._served += 1
         for window in self._windows(left, right, most=self._wanted()):

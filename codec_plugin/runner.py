@@ -23,6 +23,7 @@ from codec_plugin.media.source import Source, input_errors, is_seekable, open_in
 from codec_plugin.media.writer import Writer, check_target, copies_picture
 from codec_plugin.options import Duplicates, Repair, RestoreOptions
 from codec_plugin.plan import RestorePlan, make_plan
+from codec_plugin.preflight import check_engines
 from codec_plugin.report import Note, RestoreReport, resolve
 from codec_plugin.schedule import LiveSchedule, PlanSchedule, Schedule
 from codec_plugin.stages import ahead
@@ -195,6 +196,7 @@ def _uncopyable(source: Source, path: Path, found: Scan, job: Job) -> str | None
 def _run_planned(
     source: Source, path: Path, found: Scan, plan: RestorePlan, job: Job, *, notes: list[Note], started: float
 ) -> RestoreReport:
+    check_engines(plan, found.info.video.size, given=job.engine)
     promised = plan.promised_pts(found.timeline)
     notes = [*(Note(kind="scan", text=text) for text in found.notes), *notes]
     with open_reader(source, plan.options, job) as reader:
@@ -252,7 +254,9 @@ def open_reader(source: Source, options: RestoreOptions, job: Job) -> Reader:
 
 
 def _engine_name(options: RestoreOptions, job: Job) -> str:
-    return job.engine.info.name if job.engine else pick_engine(options.engine)
+    if job.engine:
+        return job.engine.info.name
+    return pick_engine(options.engine, options.engine_options, fallback=options.fallback)
 
 
 def weave_settings(reader: Reader, options: RestoreOptions, *, engine: str) -> WeaveSettings:
@@ -264,6 +268,8 @@ def weave_settings(reader: Reader, options: RestoreOptions, *, engine: str) -> W
         max_gap=options.max_gap,
         repair=options.repair,
         name=reader.info.name,
+        engine_options=options.engine_options,
+        fallback=options.fallback,
     )
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import groupby
 
@@ -14,7 +14,7 @@ from codec_plugin.filling import Filler, Station
 from codec_plugin.media.packets import AnyPacket, Packet
 from codec_plugin.media.pixels import copy_frame, to_frame
 from codec_plugin.media.reader import Frame, Item, Lost
-from codec_plugin.options import Repair
+from codec_plugin.options import HOLD, Repair
 from codec_plugin.plan import GUARDS, Action, Guard
 from codec_plugin.routing import Router
 from codec_plugin.schedule import Schedule, Target
@@ -38,6 +38,8 @@ class Outcome:
     """Why they were to be made."""
     held_because: str | None = None
     """Why frames that were to be made were held instead; None where nothing stood in the way."""
+    fallback_because: str | None = None
+    """Why another engine than the one planned made them; None where the planned one did."""
     cut_score: float | None = None
     """How much the neighbours look like two scenes, 0 to 100; None where nobody looked."""
     findings: tuple[Finding, ...] = ()
@@ -72,6 +74,10 @@ class WeaveSettings:
     """How far to go into damaged pictures."""
     name: str
     """The source, for messages."""
+    engine_options: Mapping[str, str] = field(default_factory=dict)
+    """As in `RestoreOptions`."""
+    fallback: str | None = None
+    """As in `RestoreOptions`."""
 
 
 class Weaver:
@@ -92,7 +98,13 @@ class Weaver:
         self._schedule, self._settings = schedule, settings
         self._outcome, self._cancelled = outcome, cancelled
         self._output_time_base = settings.time_base / schedule.parts
-        self._filler = Filler(source=settings.name, time_base=settings.time_base, engine=engine, cancelled=cancelled)
+        self._filler = Filler(
+            source=settings.name,
+            time_base=settings.time_base,
+            engine=engine,
+            options=settings.engine_options,
+            cancelled=cancelled,
+        )
         self.router = Router(self._filler, time_base=settings.time_base, scene_threshold=settings.scene_threshold)
         """Chooses the engines of targets that leave it open."""
         self._left: Station | None = None
@@ -168,13 +180,45 @@ class Weaver:
         self._filler.forget_all_but({right.pts} if right else ())
 
     def _filled(self, targets: Sequence[Target], name: str, left: Station, right: Station) -> Iterator[OutputFrame]:
+        """The targets' frames, made by the engine named or chosen, else by its fallback, else held."""
         score, objection = self._objection(targets, left, right)
+        if objection is not None:
+            yield from self._held(targets, left, right, because=objection, score=score)
+            return
         findings: list[Finding] = []
-        if objection is None and name == AUTO:
+        if name == AUTO:
             choice = self.router.choose(left, right, count=len(targets))
             name = choice.engine
             findings += choice.findings
-        objection = objection or self._filler.unfit(name, left.frame, count=len(targets))
+        done, inability = yield from self._made(targets, name, left, right, score=score, findings=findings)
+        findings = [] if done else findings
+        fallback = None if inability is None else self._fallback(name)
+        if fallback is not None:
+            more, also = yield from self._made(
+                targets[done:], fallback, left, right, score=score, findings=findings, instead=inability
+            )
+            done += more
+            inability = also and f"{inability}; {also}"
+        if inability is not None:
+            yield from self._held(targets[done:], left, right, because=inability, score=score, findings=findings)
+
+    def _fallback(self, name: str) -> str | None:
+        other = self._settings.fallback or self._filler.engine(name).info.fallback
+        return None if other in (None, HOLD, name) else other
+
+    def _made(
+        self,
+        targets: Sequence[Target],
+        name: str,
+        left: Station,
+        right: Station,
+        *,
+        score: float | None,
+        findings: list[Finding],
+        instead: str | None = None,
+    ) -> Generator[OutputFrame, None, tuple[int, str | None]]:
+        """Frames by one engine, as many as it makes; returns their number, and why there are not more."""
+        objection = self._filler.unfit(name, left.frame, count=len(targets))
         done = 0
         if objection is None:
             pictures = self._filler.fill(name, left, right, self._positions(targets, left, right), tell=findings.append)
@@ -187,9 +231,10 @@ class Weaver:
                 if Guard.CANNOT_FILL not in targets[0].guards:
                     raise
                 objection = f"{name} can't fill it: {error}"
-            self._tell(targets[:done], left, right, Action.FILL, engine=name, score=score, findings=findings)
-        if objection is not None:
-            yield from self._held(targets[done:], left, right, because=objection, score=score, findings=findings)
+            self._tell(
+                targets[:done], left, right, Action.FILL, engine=name, score=score, findings=findings, instead=instead
+            )
+        return done, objection
 
     def _positions(self, targets: Sequence[Target], left: Station, right: Station) -> tuple[Fraction, ...]:
         parts = self._schedule.parts
@@ -245,6 +290,7 @@ class Weaver:
         because: str | None = None,
         score: float | None = None,
         findings: Sequence[Finding] = (),
+        instead: str | None = None,
     ) -> None:
         for reason, group in groupby(targets, key=lambda target: target.reason):
             self._outcome(
@@ -256,6 +302,7 @@ class Weaver:
                     engine=engine,
                     reason=reason,
                     held_because=because,
+                    fallback_because=instead,
                     cut_score=None if score is None else round(score, 2),
                     findings=tuple(findings),
                 )

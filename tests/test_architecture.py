@@ -15,13 +15,15 @@ ROOT = Path(codec_plugin.__file__).parent
 # From the ground up: a module imports only from its own layer's packages and from those below.
 LAYERS = (
     {"errors", "timing", "picture"},
-    {"options", "engine"},
+    {"engine_options"},
+    {"options"},
+    {"engine"},
     {"media", "stages"},
     {"job"},
     {"timeline"},
     {"grids"},
     {"plan"},
-    {"planfile", "schedule"},
+    {"planfile", "schedule", "preflight"},
     {"filling"},
     {"routing"},
     {"weave"},

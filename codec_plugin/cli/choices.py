@@ -10,10 +10,12 @@ from typing import Any, TypeVar
 
 import click
 
+from codec_plugin.engine import AUTO
 from codec_plugin.errors import OptionError
 from codec_plugin.media.reader import Window
 from codec_plugin.options import (
     CRF_RANGE,
+    HOLD,
     MAX_GAP_RANGE,
     RATE_RANGE,
     SCENE_THRESHOLD_RANGE,
@@ -152,6 +154,19 @@ FILLING = together(
         help="Who makes the frames; `codec-plugin engines` lists them.",
     ),
     click.option(
+        "--engine-option",
+        "engine_option_texts",
+        multiple=True,
+        metavar="K=V",
+        help="An option of the engine (`codec-plugin engines NAME` lists them), or ENGINE.K=V; may be repeated.",
+    ),
+    click.option(
+        "--fallback",
+        metavar="NAME",
+        help=f"Who makes the frames that the engine says it can't; {HOLD} to hold a neighbour. "
+        "By default what the engine itself says.",
+    ),
+    click.option(
         "--duplicates",
         type=click.Choice([str(value) for value in Duplicates]),
         default=str(default_of(RestoreOptions, "duplicates")),
@@ -219,12 +234,7 @@ def encode_options(
     threads: int,
 ) -> EncodeOptions:
     """The encoding options out of the command line's."""
-    extra = {}
-    for text in encoder_options:
-        key, equals, value = text.partition("=")
-        if not key or not equals:
-            raise click.UsageError(f"--encoder-option takes K=V, not {text!r}")
-        extra[key] = value
+    extra = _pairs(encoder_options, option="--encoder-option")
     return EncodeOptions(
         encoder=encoder,
         crf=crf,
@@ -234,6 +244,26 @@ def encode_options(
         extra=extra,
         threads=threads,
     )
+
+
+def engine_options(texts: tuple[str, ...], *, engine: str) -> dict[str, str]:
+    """`{"engine.option": text}` out of `--engine-option`; a bare option is the chosen engine's."""
+    found = {}
+    for key, value in _pairs(texts, option="--engine-option").items():
+        if "." not in key and engine == AUTO:
+            raise click.UsageError(f"--engine-option {key}: say whose with ENGINE.{key}, or choose an --engine")
+        found[key if "." in key else f"{engine}.{key}"] = value
+    return found
+
+
+def _pairs(texts: tuple[str, ...], *, option: str) -> dict[str, str]:
+    pairs = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise click.UsageError(f"{option} takes K=V, not {text!r}")
+        pairs[key] = value
+    return pairs
 
 
 def window(start: Fraction | None, duration: Fraction | None) -> Window:

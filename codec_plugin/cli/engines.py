@@ -11,7 +11,13 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from codec_plugin.engine import EngineStatus, auto_candidates, engine_names, engine_status
+from codec_plugin.engine import (
+    EngineStatus,
+    auto_candidates,
+    engine_names,
+    engine_option_fields,
+    engine_status,
+)
 from codec_plugin.errors import EngineError
 from codec_plugin.media.versions import encoder_states, library_versions
 
@@ -19,12 +25,16 @@ _PACKAGES = ("av", "numpy", "opencv-python-headless", "click", "rich")
 
 
 @click.command("engines")
-def engines_command() -> None:
-    """List the engines: usable here or not, and what is missing."""
+@click.argument("name", required=False)
+def engines_command(name: str | None) -> None:
+    """List the engines: usable here or not, and what is missing; or the options of engine NAME."""
     console = Console(highlight=False)
+    if name is not None:
+        _show_options(console, name)
+        return
     table = Table(box=None, pad_edge=False, padding=(0, 2))
-    for name in ("engine", "here", ""):
-        table.add_column(name)
+    for column in ("engine", "here", ""):
+        table.add_column(column)
     statuses = [engine_status(name) for name in engine_names()]
     for status in statuses:
         table.add_row(status.name, *_row(status))
@@ -35,6 +45,15 @@ def engines_command() -> None:
         console.print(f"--engine auto {how} {', '.join(candidates)}", markup=False)
     except EngineError as error:
         console.print(str(error), style="yellow", markup=False)
+
+
+def _show_options(console: Console, name: str) -> None:
+    status = engine_status(name)
+    known = engine_option_fields(name)
+    console.print(f"{name}: {status.missing or status.summary}", markup=False)
+    console.print(f"--engine-option {name}.K=V, with K one of:" if known else "no options", markup=False)
+    for field in known:
+        console.print(f"  {field.name}: {field.values} (by default {field.default})", markup=False)
 
 
 def _row(status: EngineStatus) -> tuple[str, str]:

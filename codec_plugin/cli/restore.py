@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from codec_plugin.cli.choices import (
     RATE,
     TIMING,
     encode_options,
+    engine_options,
     input_path,
     output_path,
     together,
@@ -110,6 +112,8 @@ def _run(
     source: str,
     target: Path,
     engine: str,
+    engine_option_texts: tuple[str, ...],
+    fallback: str | None,
     duplicates: str,
     repair: str,
     deinterlace: bool,
@@ -137,8 +141,14 @@ def _run(
         if Path(report).resolve() == target.resolve():
             raise OptionError(f"{report}: the report and the film can't have one name")
         check_place(Path(report), source=Path(source), overwrite=True)  # now, not after an hour's work
+    given = engine_options(engine_option_texts, engine=plan.options.engine if plan else engine)
+    if plan is not None and given:
+        known = {**plan.options.engine_options, **given}
+        plan = replace(plan, options=replace(plan.options, engine_options=known))
     options = RestoreOptions(
         engine=engine,
+        engine_options={} if plan else given,
+        fallback=fallback,
         rate=rate,
         max_gap=max_gap,
         scene_threshold=scene_threshold,
@@ -146,7 +156,7 @@ def _run(
         repair=Repair(repair),
         deinterlace=deinterlace,
     )
-    with ticking(voice, hint=_hint(engine, encoding["preset"])) as ticker:
+    with ticking(voice, hint=_hint(options, encoding["preset"])) as ticker:
         job = Job(
             encode=encode_options(**encoding),
             window=window(start, duration),
@@ -184,9 +194,9 @@ def _planned(plan: RestorePlan) -> str:
     return ", ".join(parts)
 
 
-def _hint(engine: str, preset: str | None) -> str:
+def _hint(options: RestoreOptions, preset: str | None) -> str:
     """The faster choice, by name."""
-    used = pick_engine(engine)
+    used = pick_engine(options.engine, options.engine_options, fallback=options.fallback)
     choices = [] if used == _FASTEST_ENGINE else [f"--engine {'dis' if used != 'dis' else _FASTEST_ENGINE}"]
     if preset is None:
         choices.append("--preset veryfast")
@@ -209,6 +219,8 @@ def _tell(voice: Voice, done: RestoreReport) -> None:
         voice.detail(f"  {tail} held: nothing comes after a segment's last frame")
     for reason, count in done.held_reasons.items():
         voice.say(f"  {count} held: {reason}", style="yellow")
+    for reason, count in done.fallback_reasons.items():
+        voice.say(f"  {count} made by the fallback: {reason}", style="yellow")
     for note in done.notes:
         if note.kind == "copied":
             continue

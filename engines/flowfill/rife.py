@@ -54,6 +54,7 @@ class RifeEngine:
     each picture it tells how far its two sources disagreed, and how much of it is kept or blended.
     """
 
+    options_type = RifeOptions
     info = EngineInfo(
         name="rife",
         summary="a flow network (RIFE) at any position; keeps what doesn't move",

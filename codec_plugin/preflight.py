@@ -1,0 +1,36 @@
+"""Asks the engines of a plan, before any work, whether they can do it here."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from codec_plugin.engine import AUTO, Engine, load_engine
+from codec_plugin.errors import CannotFill
+from codec_plugin.plan import Action, RestorePlan
+
+
+def check_engines(plan: RestorePlan, size: tuple[int, int], *, given: Engine | None = None) -> None:
+    """Makes each engine of the plan and asks what its longest gap costs.
+
+    Args:
+        plan: what is to be made.
+        size: (width, height) of the film, in pixels.
+        given: an engine to ask in place of one loaded under its name.
+
+    Raises:
+        EngineError: an engine isn't usable, or says that the work can't be done here. What it can't fill is left to the
+            fallback, when the gap is met.
+    """
+    longest: dict[str, int] = {}
+    for task in plan.tasks:
+        if task.action is Action.FILL and task.engine and task.engine != AUTO:
+            longest[task.engine] = max(longest.get(task.engine, 0), len(task.target_pts))
+    for name, positions in longest.items():
+        own = given if given is not None and given.info.name == name else None
+        engine = own or load_engine(name, plan.options.engine_options)
+        try:
+            with suppress(CannotFill):
+                engine.estimate(size, positions=positions)
+        finally:
+            if own is None:
+                engine.close()
