@@ -49,8 +49,9 @@ def find_motion(first: Gray, second: Gray) -> Motion:
     carried = cv2.warpAffine(
         first, similarity, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
+    blank = np.zeros((height, width, 2), np.float32)
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    return Motion(similarity=similarity, flow=search.calc(carried, second, None))
+    return Motion(similarity=similarity, flow=np.asarray(search.calc(carried, second, blank), dtype=np.float32))
 
 
 def find_similarity(first: Gray, second: Gray) -> Similarity:
