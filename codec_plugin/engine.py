@@ -324,7 +324,7 @@ def _read_engine_options(name: str, options: Mapping[str, str]) -> object | None
     return settings
 
 
-def own_fallback(name: str) -> str | None:
+def _own_fallback(name: str) -> str | None:
     """What an engine says should fill in its place where it can't; None where it says nothing."""
     info = getattr(engine_class(engine_parts(name)[0]), "info", None)
     return info.fallback if isinstance(info, EngineInfo) else None
@@ -334,7 +334,7 @@ def _check_owners(options: Mapping[str, str], *, name: str, fallback: str | None
     """Refuses options that would have no effect."""
     for key in options:
         engine, option = split_option(key)
-        used = _AUTO_ORDER if name == AUTO else (*engine_parts(name), fallback or own_fallback(name))
+        used = _AUTO_ORDER if name == AUTO else (*engine_parts(name), fallback or _own_fallback(name))
         if engine not in (*used, fallback):
             raise OptionError(f"option {option} is for engine {engine}, which --engine {name} doesn't use")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from codec_plugin.engine import AUTO, Engine, load_engine
+from codec_plugin.engine import AUTO, Engine, engine_parts, load_engine
 from codec_plugin.errors import CannotFill
 from codec_plugin.plan import Action, RestorePlan
 
@@ -24,7 +24,8 @@ def check_engines(plan: RestorePlan, size: tuple[int, int], *, given: Engine | N
     longest: dict[str, int] = {}
     for task in plan.tasks:
         if task.action is Action.FILL and task.engine and task.engine != AUTO:
-            longest[task.engine] = max(longest.get(task.engine, 0), len(task.target_pts))
+            for name in engine_parts(task.engine):
+                longest[name] = max(longest.get(name, 0), len(task.target_pts))
     for name, positions in longest.items():
         own = given if given is not None and given.info.name == name else None
         engine = own or load_engine(name, plan.options.engine_options)

@@ -88,7 +88,8 @@ class Router:
             scene_threshold: cut score from which no probe is made across two frames.
         """
         self._filler, self._time_base, self._scene_threshold = filler, time_base, scene_threshold
-        self._known: deque[Station] = deque()
+        self.known: deque[Station] = deque()
+        """The last source frames that went by."""
         self._probes: deque[_Probe] = deque(maxlen=_MEMORY)
         self._done: deque[tuple[int, int]] = deque(maxlen=4 * _HISTORY)
         self._served = 0
@@ -99,14 +100,14 @@ class Router:
 
     def see(self, station: Station) -> None:
         """Takes note of a good source frame that goes by."""
-        self._known.append(station)
+        self.known.append(station)
         room = _HISTORY_PIXELS // (station.frame.width * station.frame.height)
-        while len(self._known) > max(_LEAST_HISTORY, min(_HISTORY, room)):
-            self._known.popleft()
+        while len(self.known) > max(_LEAST_HISTORY, min(_HISTORY, room)):
+            self.known.popleft()
 
     def forget(self) -> None:
         """A new shot: what is known says nothing of it."""
-        self._known.clear()
+        self.known.clear()
         self._probes.clear()
         self._served = 0
 
@@ -141,17 +142,17 @@ class Router:
 
     def _opinion(self, fit: list[str]) -> Choice:
         if not self._probes:
-            return Choice(engine=_choose(dict.fromkeys(fit, 0.0)), findings=())
+            return Choice(engine=pick_by_scores(dict.fromkeys(fit, 0.0)), findings=())
         means = {name: float(np.mean([probe.scores[name] for probe in self._probes])) for name in fit}
         told = [Finding(name=f"probed {name}", value=round(mean, 2), unit="dB") for name, mean in means.items()]
-        return Choice(engine=_choose(means), findings=(*told, Finding(name="probes", value=len(self._probes))))
+        return Choice(engine=pick_by_scores(means), findings=(*told, Finding(name="probes", value=len(self._probes))))
 
     def _windows(self, left: Station, right: Station, *, most: int) -> list[Window]:
         """The windows nearest to the gap in spacing, then in time, that were not probed yet."""
         if most == 0:
             return []
         wanted = right.pts - left.pts
-        known = [*self._known, right]
+        known = [*self.known, right]
         found = []
         for first, last in combinations(range(len(known)), 2):
             window = _window(known, first, last)
@@ -194,7 +195,7 @@ class Router:
         return made
 
 
-def _choose(scores: dict[str, float]) -> str:
+def pick_by_scores(scores: dict[str, float]) -> str:
     """The rule: the flow engine that leads clearly, the mean of those that are near it, or the dissolve.
 
     Args:

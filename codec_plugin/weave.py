@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import groupby
 
-from codec_plugin.engine import AUTO, Engine, Finding
+from codec_plugin.engine import AUTO, Engine, Finding, engine_parts
 from codec_plugin.errors import Cancelled, CannotFill, DamagedInput
 from codec_plugin.filling import Filler, Station
 from codec_plugin.media.packets import AnyPacket, Packet
@@ -203,7 +203,8 @@ class Weaver:
             yield from self._held(targets[done:], left, right, because=inability, score=score, findings=findings)
 
     def _fallback(self, name: str) -> str | None:
-        other = self._settings.fallback or self._filler.engine(name).info.fallback
+        first = self._filler.engine(engine_parts(name)[0])
+        other = self._settings.fallback or first.info.fallback
         return None if other in (None, HOLD, name) else other
 
     def _made(
