@@ -17,7 +17,7 @@ from codec_plugin.job import Progress
 _LONG_JOB_S = 600
 _JUDGE_AFTER_S = 8.0
 _JUDGE_AFTER_FRAMES = 24
-_STAGES = {"look": "looking", "restore": "restoring", "thin": "thinning"}
+_STAGES = {"look": "looking", "restore": "writing", "thin": "thinning"}
 
 
 @dataclass(slots=True)
@@ -48,6 +48,14 @@ class _Speed(ProgressColumn):
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
         return Text(f"{speed:.1f} fps" if speed else "–", style="progress.data.speed")
+
+
+class _Count(ProgressColumn):
+    """Frames done, of all where their number is known."""
+
+    def render(self, task: Task) -> Text:
+        of = f"/{task.total:.0f}" if task.total is not None else ""
+        return Text(f"{task.completed:.0f}{of} frames")
 
 
 class Ticker:
@@ -96,7 +104,7 @@ def ticking(voice: Voice, *, hint: str) -> Iterator[Ticker]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
+        _Count(),
         TextColumn("{task.fields[made]}", style="cyan"),
         _Speed(),
         TimeRemainingColumn(),
