@@ -93,10 +93,11 @@ _PERIOD = 65537
 """Weights repeat after so many: a prime, so that no row of a matrix is like another one."""
 
 
-def filled(module: Any, name: str) -> Any:
+def filled(module: Any, name: str, *, quiet: str | None = None) -> Any:
     """The module, in evaluation mode, with every parameter set from its name.
 
-    Matrices and kernels are as large as keeps a signal's size, biases small, norms' gains around 1.
+    Matrices and kernels are as large as keeps a signal's size, biases small, norms' gains around 1. The parameters
+    whose names begin with `quiet` are a quarter of that.
     """
     with torch.no_grad():
         for key, parameter in module.named_parameters():
@@ -109,7 +110,7 @@ def filled(module: Any, name: str) -> Any:
                 values = 1 + values / 8
             else:
                 values /= 8
-            parameter.copy_(values)
+            parameter.copy_(values / 4 if quiet and key.startswith(quiet) else values)
     return module.eval()
 
 
@@ -120,9 +121,9 @@ def picture(name: str, side: int = SIDE) -> npt.NDArray[np.uint8]:
 
 
 def line_picture(name: str, side: int = SIDE) -> npt.NDArray[np.uint8]:
-    """A condition picture: a few coloured horizontal and vertical lines on black."""
+    """A condition picture: two dozen coloured horizontal and vertical lines on black."""
     drawn = np.zeros((side, side, 3), np.uint8)
-    for index, (place, red, green, blue) in enumerate((uniform(name, 6, 4) * (side, 256, 256, 256)).astype(int)):
+    for index, (place, red, green, blue) in enumerate((uniform(name, 24, 4) * (side, 256, 256, 256)).astype(int)):
         lines = drawn if index % 2 else drawn.transpose(1, 0, 2)
         lines[place] = red, green, blue
     return drawn

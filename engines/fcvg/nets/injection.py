@@ -1,6 +1,6 @@
 """The control's way into the UNet: standardised, pooled, and given the statistics of what it is added to.
 
-FCVG takes ControlNeXt's cross normalisation (Peng et al., arXiv 2408.06070, eq. 4): the control gets the mean and the
+FCVG takes ControlNeXt's cross normalisation (Peng et al., arXiv 2408.06070): the control gets the mean and the
 standard deviation of the UNet's own sample, each taken over (channel, row, column) of a frame. With c the control
 and x the sample,
 
