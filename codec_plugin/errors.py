@@ -6,6 +6,7 @@
     │   ├── InputError                    the input can't be read, or isn't what it must be
     │   │   ├── DamagedInput              it began well and then could not be followed any further
     │   │   └── UnsupportedInput          it is sound, but we don't do this (interlaced, size change …)
+    │   │       └── CannotSplice          nor can its packets be kept while frames are added between them
     │   └── OutputError                   the output can't be written
     │       └── CannotHold                a container or encoder can't hold what the source has
     ├── PlanError (ValueError)            a plan that can't be read, is for another file, or was not kept
@@ -42,6 +43,10 @@ class DamagedInput(InputError):
 
 class UnsupportedInput(InputError):
     """The input is sound, but this package doesn't do that."""
+
+
+class CannotSplice(UnsupportedInput):
+    """Frames can't be added to a stream without encoding all of it anew; the message is the reason."""
 
 
 class OutputError(MediaError):

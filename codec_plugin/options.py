@@ -32,6 +32,17 @@ class Duplicates(StrEnum):
     """Take them for lost frames and make those again; reads the film twice."""
 
 
+class Smart(StrEnum):
+    """Whether `restore` keeps the packets that no gap touches, bit for bit."""
+
+    OFF = "off"
+    """No: everything is encoded anew."""
+    ONLY = "only"
+    """Yes, and where it can't be done that is an error."""
+    AUTO = "auto"
+    """Yes, and where it can't be done everything is encoded anew, and the report says why."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Range:
     """A closed range that an option must lie in."""

@@ -90,12 +90,12 @@ def run_file(
     else:
         found = _scan(source, options, job)
         check_source(found, options)
-        _check_plan(plan, found)
+        check_plan(plan, found)
     if plan.changes_nothing and isinstance(plan.verb, Restore) and job.window.is_whole:
         if not given:
             found, plan = _looked_inside(source, found, plan, options, job)
         if plan.changes_nothing:
-            obstacle = _uncopyable(source, path, found, job)
+            obstacle = uncopyable(source, path, found, job)
             if obstacle is None:
                 try:
                     return _copy_file(source, path, found, plan, job, started=started)
@@ -131,7 +131,7 @@ def _planned(found: Scan, verb: Verb, options: RestoreOptions, job: Job) -> Rest
         found.timeline,
         verb=verb,
         options=options,
-        engine=_engine_name(options, job),
+        engine=engine_name(options, job),
         source=found.info.name,
         digest=found.digest,
         bad=found.bad(options),
@@ -151,7 +151,7 @@ def check_source(found: Scan, options: RestoreOptions) -> None:
         )
 
 
-def _check_plan(plan: RestorePlan, found: Scan) -> None:
+def check_plan(plan: RestorePlan, found: Scan) -> None:
     if plan.digest is not None and plan.digest != found.digest:
         raise PlanError(
             f"the plan was made for {plan.source}, and {found.info.name} is another stream "
@@ -176,7 +176,7 @@ def _looked_inside(
     return deeper, _planned(deeper, plan.verb, options, job)
 
 
-def _uncopyable(source: Source, path: Path, found: Scan, job: Job) -> str | None:
+def uncopyable(source: Source, path: Path, found: Scan, job: Job) -> str | None:
     """Why a sound film's packets can't go over as they are, if there is a reason."""
     if found.info.video.time_keeping is not TimeKeeping.PTS:
         return "its packets have no presentation times of their own"
@@ -208,7 +208,7 @@ def _run_live(
 ) -> RestoreReport:
     """One pass over a stream that can't be read twice: the headers' rate is believed, and said to be."""
     with open_reader(source, options, job) as reader:
-        schedule, plan = live_plan(reader, verb=verb, options=options, engine=_engine_name(options, job))
+        schedule, plan = live_plan(reader, verb=verb, options=options, engine=engine_name(options, job))
         shown = show_rate(plan.rate) if plan.rate else "unknown, each interval by itself"
         notes = [Note(kind="rate", text=f"read once, so the clock is the headers' word: output rate {shown}")]
         return _write(reader, path, schedule, plan, job, promised=None, notes=notes, started=started)
@@ -253,7 +253,7 @@ def open_reader(source: Source, options: RestoreOptions, job: Job) -> Reader:
     )
 
 
-def _engine_name(options: RestoreOptions, job: Job) -> str:
+def engine_name(options: RestoreOptions, job: Job) -> str:
     if job.engine:
         return job.engine.info.name
     return pick_engine(options.engine, options.engine_options, fallback=options.fallback)
@@ -285,7 +285,7 @@ def _write(
     started: float,
 ) -> RestoreReport:
     named = next((task.engine for task in plan.tasks if task.engine), None)
-    settings = weave_settings(reader, plan.options, engine=named or _engine_name(plan.options, job))
+    settings = weave_settings(reader, plan.options, engine=named or engine_name(plan.options, job))
     outcomes: list[Outcome] = []
     weaver = Weaver(schedule, settings, engine=job.engine, outcome=outcomes.append, cancelled=job.cancelled)
     with Writer(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -18,11 +17,10 @@ from av.stream import Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from codec_plugin.errors import CannotHold, OutputError
+from codec_plugin.errors import CannotHold
 from codec_plugin.media.color import Appearance, appearance_of
 from codec_plugin.media.encoders import EncoderChoice, Film, add_encoder, choose_encoder, open_encoder
 from codec_plugin.media.formats import MP4_TAGS
-from codec_plugin.media.nal import length_size_of
 from codec_plugin.media.packets import AnyPacket
 from codec_plugin.media.passthrough import (
     Copy,
@@ -34,7 +32,11 @@ from codec_plugin.media.passthrough import (
     is_unknown,
     shift,
 )
-from codec_plugin.media.source import Source, is_cover_art, open_input, pick_video
+from codec_plugin.media.source import is_cover_art
+from codec_plugin.media.target import check_place as check_place  # other modules take them from here
+from codec_plugin.media.target import check_target as check_target
+from codec_plugin.media.target import copies_picture as copies_picture
+from codec_plugin.media.target import output_errors as output_errors
 from codec_plugin.options import EncodeOptions
 from codec_plugin.timing import round_half_up
 
@@ -45,96 +47,7 @@ _MP4_ENDINGS = (".mp4", ".mov", ".m4v")
 _ASPECT_LOST_IN = ("matroska", "webm", "yuv4mpegpipe")
 _ASPECT_IN_BITSTREAM = ("h264", "hevc", "mpeg4", "mpeg2video")
 _KEEPS_START = ("mpegts",)
-
-
-@contextmanager
-def output_errors(name: str) -> Iterator[None]:
-    """Turns PyAV's and the system's errors into `OutputError`s that name the file and say what to do."""
-    try:
-        yield
-    except CannotHold as error:
-        if str(error).startswith(name):
-            raise
-        raise CannotHold(f"{name}: {error}") from error
-    except OutputError:
-        raise
-    except FileNotFoundError as error:
-        raise OutputError(f"{name}: the directory does not exist") from error
-    except PermissionError as error:
-        raise OutputError(f"{name}: no permission to write there") from error
-    except OSError as error:  # PyAV's errors with an errno are OSErrors too
-        full = "; free some space, or write to another disk" if error.errno == 28 else ""
-        raise OutputError(f"{name}: can't be written: {error.strerror or error}{full}") from error
-    except (av.error.FFmpegError, ValueError) as error:
-        raise OutputError(f"{name}: FFmpeg can't write it: {error}") from error
-
-
-def check_target(target: Path, *, source: Path | None, overwrite: bool) -> None:
-    """Refuses an output film that would destroy something or that FFmpeg can't write, before anything is read.
-
-    Raises:
-        OutputError: the output is the input, or exists and may not be overwritten, or has no known format.
-    """
-    check_place(target, source=source, overwrite=overwrite)
-    _check_format(target)
-
-
-def check_place(target: Path, *, source: Path | None, overwrite: bool) -> None:
-    """Refuses a file of any kind that would destroy something.
-
-    Raises:
-        OutputError: it is the input, or exists and may not be overwritten, or its directory isn't there.
-    """
-    with output_errors(str(target)):
-        target.exists()  # says so where a directory on the way may not be entered
-    if source is not None and target.exists() and _is_same(source, target):
-        raise OutputError(f"{target}: output and input are the same file; give the output another name")
-    if target.is_dir():
-        raise OutputError(f"{target}: is a directory; give the output a file name")
-    if target.exists() and not overwrite:
-        raise OutputError(f"{target}: exists already; --yes overwrites it")
-    if not target.parent.is_dir():
-        raise OutputError(f"{target}: the directory {target.parent} does not exist")
-
-
-def _check_format(target: Path) -> None:
-    if not target.suffix:
-        raise OutputError(f"{target}: the name has no ending to tell the format by; try {target}.mkv")
-    try:
-        _trial(target).close()
-    except (ValueError, av.error.FFmpegError) as error:
-        raise OutputError(
-            f"{target}: FFmpeg knows no format with the ending {target.suffix}; "
-            "try .mkv, .mp4, .mov, .ts, .webm or .avi"
-        ) from error
-
-
-def _trial(target: Path) -> OutputContainer:
-    """An output of the target's format that goes nowhere; FFmpeg tells the format only by a file's name."""
-    with tempfile.TemporaryDirectory() as folder, av.open(f"{folder}/trial{target.suffix}", "w") as named:
-        return av.open(os.devnull, "w", format=named.format.name)
-
-
-def _is_same(source: Path, target: Path) -> bool:
-    try:
-        return os.path.samefile(source, target)
-    except OSError:  # the source isn't there or can't be reached: opening it will say so
-        return False
-
-
-def copies_picture(source: Source, target: Path, *, video: int | None) -> bool:
-    """Whether a target's format can hold the picture stream's packets as they are."""
-    with open_input(source) as container, _trial(target) as trial:
-        picture = pick_video(container, video)
-        if trial.format.name == "mpegts" and picture.codec_context.codec.canonical_name == "mpeg4":
-            return False  # its header is outside the packets, and MPEG-TS has no outside
-        if trial.format.name == "avi" and length_size_of(picture.codec_context.extradata, codec=picture.codec.name):
-            return False  # FFmpeg's AVI muxer wants start codes and doesn't make them itself
-        try:
-            copy_stream(picture, output=trial)
-        except CannotHold:
-            return False
-    return True
+_PLAIN_TAGS = MP4_TAGS - {"encoder", "creation_time", "major_brand", "minor_version", "compatible_brands"}
 
 
 class Writer:
@@ -160,6 +73,8 @@ class Writer:
         offset: Fraction = Fraction(0),
         drop_unsupported: bool = False,
         copy_picture: bool = False,
+        on_copy: Callable[[VideoStream], None] = lambda stream: None,
+        tags: Mapping[str, str] | None = None,
         appearance: Callable[[], Appearance | None] = lambda: None,
     ) -> None:
         self.target = target
@@ -167,7 +82,7 @@ class Writer:
         self.choice: EncoderChoice | None = None
         self._source, self._picture, self._encode = source, picture, encode
         self._rate, self._time_base = rate, time_base
-        self._appearance = appearance
+        self._appearance, self._on_copy, self._tags = appearance, on_copy, dict(tags or {})
         self._copies: dict[int, Copy] = {}
         self._early: list[AnyPacket] = []
         self._encoder: VideoStream | None = None
@@ -256,10 +171,14 @@ class Writer:
         if self.target.suffix.lower() not in _MP4_ENDINGS:
             return {}
         free = [key for key in self._source.metadata if key.lower() not in MP4_TAGS]
+        if not free and _PLAIN_TAGS.intersection(map(str.lower, self._source.metadata)):
+            self._tags.clear()  # free tags would move the others to where fewer players look for them
+        if self._tags and any(is_cover_art(stream) for stream in self._source.streams.video):
+            self._tags.clear()
         if free and any(is_cover_art(stream) for stream in self._source.streams.video):
             self.losses.append(Loss(what=f"tags {', '.join(free)}", why="MP4 can't hold them beside cover art"))
             return {}
-        return {"movflags": "use_metadata_tags"} if free else {}
+        return {"movflags": "use_metadata_tags"} if free or self._tags else {}
 
     def _check_streams(self) -> None:
         """Finds out what the container can't hold before anything is decoded, by adding it all to a trial file."""
@@ -305,7 +224,10 @@ class Writer:
         for stream in self._wanted:
             if stream.index != self._picture.index or first is None:
                 cover = self._cover(stream)
-                self._copies[stream.index] = copy_stream(stream, output=self.container, cover=cover)
+                copy = copy_stream(stream, output=self.container, cover=cover)
+                self._copies[stream.index] = copy
+                if stream.index == self._picture.index and isinstance(copy.target, VideoStream):
+                    self._on_copy(copy.target)
             else:
                 self._encoder = self._add_picture(first)
         self._take_metadata()
@@ -343,6 +265,7 @@ class Writer:
     def _take_metadata(self) -> None:
         own = ("major_brand", "minor_version", "compatible_brands", "encoder")
         self.container.metadata.update({k: v for k, v in self._source.metadata.items() if k.lower() not in own})
+        self.container.metadata.update(self._tags)
         if chapters := [self._moved(chapter) for chapter in self._source.chapters()]:
             self.container.set_chapters(chapters)
             if self.container.format.name in ("mpegts", "avi", "mpeg"):

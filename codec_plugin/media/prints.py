@@ -1,0 +1,92 @@
+"""What tells whether two decoded pictures are the same, or alike."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+
+from codec_plugin.media.reader import Frame, Lost, Reader, Window
+from codec_plugin.media.source import films_of, open_input
+
+_GRID = (9, 16)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Print:
+    """A decoded picture, boiled down."""
+
+    pts: int
+    """When it is shown, in the stream's ticks."""
+    digest: int
+    """Of all its samples: equal only for the same picture, as nearly as 64 bits can tell."""
+    levels: npt.NDArray[np.float32]
+    """Mean luma over a grid of 16x9 fields, in levels of 255, (9, 16)."""
+    is_damaged: bool
+    """Whether the decoder flagged it, or did not give it at all."""
+
+    def differs(self, other: Print) -> float:
+        """The mean difference of two thumbnails, in levels of 255."""
+        return float(np.abs(self.levels - other.levels).mean())
+
+
+def prints(
+    path: Path, *, window: Window | None = None, video: int | None = None, ordinal: int | None = None
+) -> Iterator[Print]:
+    """Decodes a film, or a part of it.
+
+    Args:
+        path: the file.
+        window: the part.
+        video: the stream's index; None for the film's own.
+        ordinal: which of the films in place of `video`, from 0: for a file of ours, read back.
+    """
+    if ordinal is not None:
+        with open_input(path) as container:
+            video = films_of(container)[ordinal].index
+    with Reader(path, video=video, window=window) as reader:
+        reader.interlaced_is_fine = True
+        for item in reader.items():
+            if isinstance(item, Lost):
+                yield Print(pts=item.pts, digest=0, levels=np.zeros(_GRID, np.float32), is_damaged=True)
+            elif isinstance(item, Frame):
+                yield print_of(item)
+
+
+def print_of(frame: Frame) -> Print:
+    """The print of a decoded frame."""
+    assert frame.pts is not None  # the reader gives every frame its time
+    sums = [0, 0]
+    for plane in frame.planes:
+        depth = 2 if frame.format.components[0].bits > 8 and len(frame.planes) > 1 else 1
+        rows = np.frombuffer(cast("memoryview[int]", plane), np.uint8).reshape(-1, plane.line_size)[: plane.height]
+        shown = np.ascontiguousarray(rows[:, : min(plane.width * depth, plane.line_size)]).data
+        sums = [zlib.crc32(shown, sums[0]), zlib.adler32(shown, sums[1])]
+    return Print(
+        pts=frame.pts,
+        digest=sums[0] << 32 | sums[1],
+        levels=_levels(frame),
+        is_damaged=bool(frame.is_corrupt),
+    )
+
+
+def _levels(frame: Frame) -> npt.NDArray[np.float32]:
+    """Means over a grid, of every fourth sample: enough to tell one picture from another."""
+    plane = frame.planes[0]
+    wide = frame.format.components[0].bits > 8 and len(frame.planes) > 1
+    rows = np.frombuffer(cast("memoryview[int]", plane), np.uint16 if wide else np.uint8).reshape(
+        -1, plane.line_size // (1 + wide)
+    )
+    luma = rows[: plane.height : 2, : plane.width : 2].astype(np.float32)
+    if wide:
+        luma /= 1 << frame.format.components[0].bits - 8
+    bands = np.array_split(luma, min(_GRID[0], luma.shape[0]), axis=0)
+    return np.asarray(
+        [[cell.mean() for cell in np.array_split(band, min(_GRID[1], band.shape[1]), axis=1)] for band in bands],
+        dtype=np.float32,
+    )

@@ -1,0 +1,259 @@
+"""Encoding a stretch of a film so that it fits between packets that stay, and writing both into one stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import av
+from av.codec import CodecContext
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from codec_plugin.errors import CannotHold, CannotSplice
+from codec_plugin.media.color import Appearance
+from codec_plugin.media.encoders import EncoderChoice, Film
+from codec_plugin.media.gops import CodedFilm
+from codec_plugin.media.nal import END_OF_SEQUENCE, is_parameter_set, join_units, nal_units, unit_type
+from codec_plugin.media.packets import AnyPacket, Packet
+from codec_plugin.media.parameters import (
+    Sets,
+    free_id,
+    missing_sets,
+    sets_in,
+    sort_of,
+    with_more_sets,
+)
+from codec_plugin.media.writer import Writer
+from codec_plugin.options import EncodeOptions
+
+_ENCODERS = {"h264": "libx264", "hevc": "libx265"}
+_PARAMS_KEY = {"h264": "x264-params", "hevc": "x265-params"}
+_H264_PROFILES = {66: "baseline", 77: "main", 100: "high", 110: "high10", 122: "high422", 244: "high444"}
+_H264_LOSSLESS = 244
+_HEVC_PROFILES = {1: "main", 2: "main10"}
+_LEVEL_1B = 9
+_HEV1 = "hev1"
+_DELIMITER = {"h264": 9, "hevc": 35}
+FORMATS = ("mp4", "mov", "matroska", "mpegts")
+"""What spliced streams were found to survive in."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoded:
+    """One newly encoded picture."""
+
+    units: tuple[bytes, ...]
+    """Its NAL units."""
+    pts: int
+    """When it is shown, in source ticks."""
+    dts: int
+    """When the encoder would have it decoded."""
+    is_key: bool
+    """Whether decoding can begin with it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Splice:
+    """How a film's splices are encoded."""
+
+    options: EncodeOptions
+    """The encoder, and what it is told."""
+    codec: str
+    """FFmpeg's name of the codec."""
+
+
+def matched(options: EncodeOptions, *, film: CodedFilm, reorder_depth: int, every_set: Iterable[Sets]) -> Splice:
+    """The encoding options for splices into a film: its own codec, profile and level, closed GOPs, ids of their own.
+
+    Raises:
+        CannotSplice: the options ask for what can't stand in this stream.
+    """
+    name = _ENCODERS.get(film.codec)
+    if name is None:
+        raise CannotSplice(f"only H.264 and HEVC can be spliced, not {film.codec}")
+    if options.encoder not in (None, name, film.codec):
+        raise CannotSplice(f"{options.encoder} doesn't make {film.codec} that is known to splice; {name} does")
+    sets = [film.sets, *every_set]
+    sort = next((found for some in sets if (found := sort_of(some, codec=film.codec))), None)
+    if sort is None:
+        raise CannotSplice("it has no sequence parameter set to match")
+    extra = dict(options.extra)
+    own = ["open-gop=0"]
+    extra |= {"bf": "0"} if reorder_depth == 0 else {}
+    if reorder_depth == 1:
+        own.append("b-pyramid=0")
+    if film.codec == "h264":
+        number = free_id(sets)
+        if options.lossless and sort.profile_idc != _H264_LOSSLESS:
+            raise CannotSplice("lossless H.264 needs another profile than the film's")
+        if number is None or sort.profile_idc not in _H264_PROFILES:
+            raise CannotSplice(f"no parameter-set id is free, or its profile ({sort.profile_idc}) can't be encoded")
+        own.append(f"sps-id={number}")
+        extra["profile"] = _H264_PROFILES[sort.profile_idc]
+        extra["level"] = "1b" if sort.level_idc == _LEVEL_1B else f"{sort.level_idc // 10}.{sort.level_idc % 10}"
+    elif sort.profile_idc in _HEVC_PROFILES:
+        extra["profile"] = _HEVC_PROFILES[sort.profile_idc]
+    key = _PARAMS_KEY[film.codec]
+    extra[key] = ":".join([*filter(None, [extra.get(key)]), *own])
+    return Splice(options=replace(options, encoder=name, extra=extra), codec=film.codec)
+
+
+class StretchEncoder:
+    """Encodes one stretch, from a random-access point of its own on.
+
+    Raises:
+        CannotHold: the encoder refuses the frames or its options.
+    """
+
+    def __init__(self, choice: EncoderChoice, *, film: Film, look: Appearance, aspect: Fraction | None) -> None:
+        context = CodecContext.create(choice.name, "w")
+        assert isinstance(context, VideoCodecContext)
+        context.width, context.height = film.size
+        context.pix_fmt = film.pixel_format
+        context.time_base, context.framerate = film.time_base, film.rate.limit_denominator(100_000)
+        context.thread_count = choice.threads
+        if choice.bitrate:
+            context.bit_rate = choice.bitrate
+        tags = look.tags
+        context.color_primaries, context.color_trc = tags.primaries, tags.transfer
+        context.colorspace, context.color_range = tags.matrix, tags.color_range
+        if aspect:
+            context.sample_aspect_ratio = aspect
+        context.options = dict(choice.options)
+        try:
+            context.open(strict=False)
+        except (av.error.FFmpegError, ValueError) as error:
+            raise CannotHold(f"{choice.describe()} refuses these options or pictures") from error
+        if context.options:
+            unknown = ", ".join(f"{key}={value}" for key, value in context.options.items())
+            raise CannotHold(f"{choice.name} knows no such option: {unknown}")
+        self._context, self._time_base = context, film.time_base
+
+    def encode(self, frame: VideoFrame | None, *, pts: int = 0) -> Iterator[Encoded]:
+        """The pictures that one more frame brings out; None for the last ones."""
+        if frame is not None:
+            frame.pts, frame.time_base = pts, self._time_base
+            frame.pict_type = 0  # else the source's picture types bind the encoder
+        for packet in self._context.encode(frame):
+            assert packet.pts is not None  # encoders time what they make
+            assert packet.dts is not None
+            yield Encoded(
+                units=tuple(bytes(unit) for unit in nal_units(memoryview(packet), length_size=0)),
+                pts=packet.pts,
+                dts=packet.dts,
+                is_key=packet.is_keyframe,
+            )
+
+
+class Splicer:
+    """Writes packets that stay and pictures that are new into one stream, each with the parameter sets it needs.
+
+    Length-prefixed packets for MPEG-TS become start-coded ones here. Packets that stay are written as they are,
+    unless the decoder would lack a parameter set: then that goes before the packet's own units.
+    """
+
+    def __init__(self, writer: Writer, *, source: VideoStream, film: CodedFilm) -> None:
+        self._writer, self._source, self._film = writer, source, film
+        self._restates = writer.container.format.name == "mpegts"
+        self._length_size = 0 if self._restates else film.length_size
+        self._needed: Sets = dict(film.sets)
+        self._known: Sets = {}
+        self._more: Sets = {}
+        self.mended = 0
+        """Packets that stay and got parameter sets put before their own units."""
+
+    def expect(self, more: Sets) -> None:
+        """Tells which parameter sets the new pictures have, before anything is written."""
+        self._more = dict(more)
+        if self._film.length_size and not self._restates:
+            self._known = dict(self._film.sets) | (self._more if self._film.codec == "h264" else {})
+
+    def shape(self, target: VideoStream) -> None:
+        """Readies the output stream, before its header is written."""
+        context = target.codec_context
+        if self._film.length_size and not self._restates:
+            header = self._source.codec_context.extradata or b""
+            context.extradata = with_more_sets(header, self._more, codec=self._film.codec)
+        if self._film.codec == "hevc" and self._writer.container.format.name in ("mp4", "mov"):
+            context.codec_tag = _HEV1
+
+    def keep(self, packet: AnyPacket, *, index: int) -> None:
+        """Writes a packet of the source."""
+        picture = self._film.pictures[index]
+        packet.dts = picture.dts
+        self._needed |= picture.sets
+        is_entry = picture.kind is not None and picture.kind.is_random_access
+        known = {} if self._restates and is_entry else self._known
+        lacking = missing_sets(self._needed, known=known | picture.sets) if is_entry else []
+        self._known |= self._needed if is_entry else picture.sets
+        if not lacking and self._length_size == self._film.length_size:
+            self._writer.write_packet(packet)
+            return
+        units = list(nal_units(memoryview(packet), length_size=self._film.length_size))
+        self.mended += bool(lacking)
+        made = self._packet(_behind_delimiter(units, lacking, codec=self._film.codec), packet.pts, packet.dts)
+        made.is_keyframe, made.duration = packet.is_keyframe, packet.duration
+        self._writer.write_packet(made)
+
+    def skip(self, *, index: int) -> None:
+        """Notes the parameter sets of a packet that goes: those that stay may need them."""
+        self._needed |= self._film.pictures[index].sets
+
+    def put(self, pictures: Sequence[Encoded], dts: Sequence[int], *, duration: int, ends_at_open: bool) -> None:
+        """Writes new pictures.
+
+        Args:
+            pictures: in decode order.
+            dts: when each is decoded, in source ticks.
+            duration: how long each lasts, in ticks.
+            ends_at_open: whether an HEVC random-access point that stays and is no IDR comes next: the decoder must
+                take it for a beginning.
+        """
+        for number, (picture, time) in enumerate(zip(pictures, dts, strict=True)):
+            codec = self._film.codec
+            sets = sets_in(picture.units, codec=codec)
+            spare = not self._restates and all(self._known.get(key) == unit for key, unit in sets.items())
+            units = [unit for unit in picture.units if not (spare and is_parameter_set(unit, codec=codec))]
+            self._known |= sets
+            if ends_at_open and number == len(pictures) - 1:
+                units.append(END_OF_SEQUENCE[codec])
+            made = self._packet(units, picture.pts, time)
+            made.is_keyframe, made.duration = picture.is_key, duration
+            self._writer.write_packet(made)
+
+    def _packet(self, units: Iterable[bytes | memoryview], pts: int | None, dts: int | None) -> AnyPacket:
+        made = Packet(join_units(units, length_size=self._length_size))
+        made.stream = self._source
+        made.time_base, made.pts, made.dts = self._film.time_base, pts, dts
+        return made
+
+
+def _behind_delimiter(
+    units: Sequence[memoryview | bytes], sets: Sequence[bytes], *, codec: str
+) -> list[memoryview | bytes]:
+    """Parameter sets go before everything of an access unit but its delimiter."""
+    delimited = bool(units) and unit_type(units[0], codec=codec) == _DELIMITER[codec]
+    return [*units[:delimited], *sets, *units[delimited:]]
+
+
+def sets_of(pictures: Iterable[Encoded], *, codec: str) -> Sets:
+    """The parameter sets that newly encoded pictures bring along."""
+    found: dict[tuple[int, int], bytes] = {}
+    for picture in pictures:
+        found |= sets_in(picture.units, codec=codec)
+    return found
+
+
+def least_step(time_base: Fraction, *, form: str) -> int:
+    """Source ticks that two decode times must be apart to stay apart in a container's own ticks."""
+    coarsest = {"matroska": Fraction(1, 1000), "mpegts": Fraction(1, 90_000)}.get(form)
+    return 1 if coarsest is None else max(1, -(-coarsest // time_base))
+
+
+def every_sets(film: CodedFilm) -> list[Sets]:
+    """All parameter sets of a film that are in its packets, each version once."""
+    versions = {tuple(sorted(picture.sets.items())): picture.sets for picture in film.pictures if picture.sets}
+    return list(versions.values())
