@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from array import array
+from collections.abc import MutableMapping
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
@@ -18,7 +19,7 @@ from codec_plugin.job import Job, Progress
 from codec_plugin.media.packets import EARLY, HIDDEN, TWICE, UNTIMED, Packet
 from codec_plugin.media.probe import TimeKeeping
 from codec_plugin.media.readback import check_beginning, check_times
-from codec_plugin.media.reader import Reader
+from codec_plugin.media.reader import Reader, jumped_back
 from codec_plugin.media.source import Source, input_errors, is_seekable, open_input, packets_of, pick_video
 from codec_plugin.media.writer import Writer, check_target, copies_picture
 from codec_plugin.options import Duplicates, Repair, RestoreOptions
@@ -29,7 +30,7 @@ from codec_plugin.schedule import LiveSchedule, PlanSchedule, Schedule
 from codec_plugin.stages import ahead
 from codec_plugin.timeline.inspect import Look
 from codec_plugin.timeline.scan import Scan, scan
-from codec_plugin.timing import FrameClock, Ticks, believed_rate, show_rate, show_time
+from codec_plugin.timing import FrameClock, Ticks, believed_rate, show_rate
 from codec_plugin.weave import Outcome, Weaver, WeaveSettings
 
 _DEPTH = 8  # items between stages: enough to ride out a slow frame, little enough to keep memory small
@@ -144,11 +145,7 @@ def check_source(found: Scan, options: RestoreOptions) -> None:
     if video.is_interlaced and not options.deinterlace:
         raise UnsupportedInput(f"{name}: the video is interlaced; --deinterlace makes whole frames of it first")
     if found.timeline.backward_jumps:
-        at = show_time(found.timeline.backward_jumps[0] * found.timeline.time_base)
-        raise UnsupportedInput(
-            f"{name}: times jump back at {at} (files joined end to end?), and one output can't; "
-            "split it there, or give it new times first by remuxing"
-        )
+        raise UnsupportedInput(jumped_back(name, found.timeline.backward_jumps[0], found.timeline.time_base))
 
 
 def check_plan(plan: RestorePlan, found: Scan) -> None:
@@ -214,10 +211,26 @@ def _run_live(
         return _write(reader, path, schedule, plan, job, promised=None, notes=notes, started=started)
 
 
-def live_plan(reader: Reader, *, verb: Verb, options: RestoreOptions, engine: str) -> tuple[LiveSchedule, RestorePlan]:
-    """The schedule of a stream that is read once, and the empty plan that its report will fill."""
+def live_plan(
+    reader: Reader,
+    *,
+    verb: Verb,
+    options: RestoreOptions,
+    engine: str,
+    repeated: MutableMapping[int, str] | None = None,
+) -> tuple[LiveSchedule, RestorePlan]:
+    """The schedule of a stream that is read once, and the empty plan that its report will fill.
+
+    Args:
+        reader: what the frames will come from.
+        verb: what is to be done.
+        options: how.
+        engine: the engine for every gap.
+        repeated: where a `RepeatWatch` ahead of the schedule notes frozen repeats; None where nobody looks.
+    """
     video = reader.info.video
-    if options.duplicates is Duplicates.FILL or options.repair is Repair.TAINTED:
+    reader.jumps_are_fine = False  # no scan will have said so
+    if (options.duplicates is Duplicates.FILL and repeated is None) or options.repair is Repair.TAINTED:
         raise OptionError(
             f"{reader.info.name}: --duplicates fill and --repair tainted read the film twice, "
             "which a pipe doesn't allow; save it to a file first"
@@ -226,7 +239,13 @@ def live_plan(reader: Reader, *, verb: Verb, options: RestoreOptions, engine: st
     clock = FrameClock(origin=Fraction(0), time_base=video.time_base, rate=rate) if rate else None
     parts = output_parts(verb, clock=clock, time_base=video.time_base)
     schedule = LiveSchedule(
-        verb=verb, engine=engine, time_base=video.time_base, parts=parts, rate=rate, max_gap=options.max_gap
+        verb=verb,
+        engine=engine,
+        time_base=video.time_base,
+        parts=parts,
+        rate=rate,
+        max_gap=options.max_gap,
+        bad=repeated,
     )
     plan = RestorePlan(
         source=reader.info.name,
@@ -335,7 +354,7 @@ def _pump(reader: Reader, weaver: Weaver, writer: Writer, job: Job, *, total: in
     times = array("q")
     made = 0
     decoded = ahead(reader.items(copied=writer.copied_indices), depth=_DEPTH)
-    with closing(decoded), closing(ahead(weaver.weave(decoded), depth=_DEPTH)) as woven:
+    with closing(decoded), closing(ahead(weaver.weave(decoded), depth=_DEPTH, abandon=reader.abandon)) as woven:
         for item in woven:
             if isinstance(item, Packet):
                 writer.write_packet(item)

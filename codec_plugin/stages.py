@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from queue import Empty, Full, Queue
 from threading import Event, Thread
 from typing import TypeVar
@@ -20,11 +20,12 @@ class _End:
         self.error = error
 
 
-def ahead(items: Iterable[T], *, depth: int) -> Generator[T, None, None]:
+def ahead(items: Iterable[T], *, depth: int, abandon: Callable[[], None] = lambda: None) -> Generator[T, None, None]:
     """Runs an iterable in a thread of its own, up to `depth` items ahead of who takes them.
 
     An error inside comes out where the items are taken. Closing the generator stops the thread, and waits for it: an
-    iterable that is a generator is closed in its own thread.
+    iterable that is a generator is closed in its own thread. `abandon` is called first: it ends what the thread may
+    be waiting for.
     """
     queue: Queue[T | _End] = Queue(maxsize=depth)
     stop = Event()
@@ -40,6 +41,7 @@ def ahead(items: Iterable[T], *, depth: int) -> Generator[T, None, None]:
             yield item
     finally:
         stop.set()
+        abandon()
         _drain(queue)
         thread.join(_PATIENCE_S)  # it may hang in a read from a pipe that gives no more; it is a daemon
 

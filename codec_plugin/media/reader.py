@@ -21,6 +21,7 @@ from codec_plugin.errors import DamagedInput, UnsupportedInput
 from codec_plugin.media.color import Appearance, appearance_of
 from codec_plugin.media.deinterlace import Deinterlacer
 from codec_plugin.media.packets import AnyPacket, DecoderOrder, is_flush, is_invisible, ordinal_time
+from codec_plugin.media.pipes import PipeSource
 from codec_plugin.media.probe import SourceInfo, TimeKeeping, probe_source
 from codec_plugin.media.source import (
     Source,
@@ -30,6 +31,7 @@ from codec_plugin.media.source import (
     packets_of,
     pick_video,
     source_name,
+    standard_pipe,
 )
 from codec_plugin.timing import Timestamp, round_half_up, show_time
 
@@ -84,6 +86,7 @@ class Reader:
         appearance: colours, HDR metadata and rotation of the first frame, once it was read.
         counts: damage and what was left out, by name.
         interlaced_is_fine: whether interlaced frames pass; else they are refused.
+        jumps_are_fine: whether times may jump back at a key frame; else that is refused. Off where no scan came first.
         on_packet: where set, called with each packet of the picture stream before it is decoded.
 
     Raises:
@@ -92,20 +95,25 @@ class Reader:
 
     def __init__(
         self,
-        source: Source | InputContainer,
+        source: Source | PipeSource | InputContainer,
         *,
         video: int | None = None,
         threads: int = 0,
         window: Window | None = None,
         deinterlace: bool = False,
+        name: str | None = None,
     ) -> None:
         self.counts: Counter[str] = Counter()
         self.appearance: Appearance | None = None
         self.on_packet: Callable[[AnyPacket], None] | None = None
         self.interlaced_is_fine = deinterlace
+        self.jumps_are_fine = True
         self._owned = not isinstance(source, InputContainer)
-        self.container = source if isinstance(source, InputContainer) else open_input(source)
-        name = self.container.name if isinstance(source, InputContainer) else source_name(source)
+        if isinstance(source, InputContainer):
+            self._pipe, self.container, name = None, source, name or source.name
+        else:
+            self._pipe = source if isinstance(source, PipeSource) else standard_pipe(source)
+            self.container, name = open_input(self._pipe or source), name or source_name(source)
         try:
             self.stream = pick_video(self.container, video)
             self.info = probe_source(self.container, video=self.stream, name=name)
@@ -134,6 +142,11 @@ class Reader:
         if self._owned:
             self.container.close()
 
+    def abandon(self) -> None:
+        """Ends a read that waits for a pipe in another thread; nothing more will come."""
+        if self._pipe is not None:
+            self._pipe.give_up()
+
     @property
     def extradata(self) -> bytes | None:
         """The video stream's parameter sets, as the container has them."""
@@ -148,7 +161,8 @@ class Reader:
 
         Raises:
             DamagedInput: nothing at all could be decoded.
-            UnsupportedInput: the stream is interlaced, or its size changes on the way.
+            UnsupportedInput: the stream is interlaced, its size changes on the way, or its times jump back where
+                that was not said to be fine.
         """
         start, stop = self._window.bounds(self.info)
         if self._window.start:
@@ -160,7 +174,8 @@ class Reader:
             if packet.stream_index == self.stream.index:
                 if self.on_packet is not None:
                     self.on_packet(packet)
-                clock.promise(packet)
+                if clock.promise(packet) and not self.jumps_are_fine:
+                    raise UnsupportedInput(jumped_back(self.info.name, packet.pts, self.info.video.time_base))
                 for item in clock.timed(self._whole(self._decode(packet))):
                     yield from self._checked(item, start=start, stop=stop)
             elif packet.stream_index in always or _inside(packet, start=start, stop=stop):
@@ -261,6 +276,14 @@ class Reader:
             )
 
 
+def jumped_back(name: str, pts: int | None, time_base: Fraction) -> str:
+    """What to say of a stream whose times jump back."""
+    return (
+        f"{name}: times jump back at {show_time((pts or 0) * time_base)} (files joined end to end?), and one output "
+        "can't; split it there, or give it new times first by remuxing"
+    )
+
+
 def _sort_of(frame: VideoFrame) -> tuple[int, int, str]:
     return frame.width, frame.height, frame.format.name
 
@@ -285,19 +308,25 @@ class _PictureTimes:
         self._ordinal = 0
         self._first_key: int | None = None
         self._last: int | None = None
+        self._highest: int | None = None
 
-    def promise(self, packet: AnyPacket) -> None:
-        """Notes the time of a packet that goes into the decoder."""
+    def promise(self, packet: AnyPacket) -> bool:
+        """Notes the time of a packet that goes into the decoder; whether it is a key frame that jumps back."""
         if not packet.size or is_invisible(packet, codec=self._video.codec):
-            return
+            return False
         if self._video.time_keeping is TimeKeeping.DECODER_ORDER and packet.dts is not None:
             self._decode_times.extend(self._order.sent(packet.dts))
         if self._video.time_keeping is not TimeKeeping.PTS or packet.pts is None:
-            return
+            return False
         if self._first_key is None and packet.is_keyframe:
             self._first_key = packet.pts
-        if not packet.is_discard:
-            heapq.heappush(self._promised, packet.pts)
+        if packet.is_discard:
+            return False
+        heapq.heappush(self._promised, packet.pts)
+        # A key frame is shown after all that is decoded before it, as the scan's packet table has it.
+        jumps = packet.is_keyframe and self._highest is not None and packet.pts < self._highest
+        self._highest = packet.pts if self._highest is None else max(self._highest, packet.pts)
+        return jumps
 
     def timed(self, frames: Iterable[VideoFrame]) -> Iterator[VideoFrame | Lost]:
         """Frames with their times, each after the lost ones before it; those that can't be shown are counted."""

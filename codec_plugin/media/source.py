@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import stat
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,14 +19,16 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from codec_plugin.errors import InputError
+from codec_plugin.media.pipes import PipeSource, interruptible
 
 _TEXT_FORMATS = ("tty", "bin", "adf", "idf", "xbin", "ansi")  # demuxers that take any text for a picture
+_PIPE_BUFFER = 1 << 18  # bytes asked for at once; a pipe gives what it has, so a large one costs no waiting
 
 Source = str | os.PathLike[str] | BinaryIO
 """A path, "-" for standard input, or an open binary file (seekable or not)."""
 
 
-def source_name(source: Source) -> str:
+def source_name(source: Source | PipeSource) -> str:
     """What to call a source in messages."""
     if isinstance(source, (str, os.PathLike)):
         return "standard input" if str(source) == "-" else str(source)
@@ -48,7 +52,7 @@ def input_errors(name: str) -> Iterator[None]:
         raise InputError(f"{name}: FFmpeg can't read it: {error.strerror or error}") from error
 
 
-def open_input(source: Source) -> InputContainer:
+def open_input(source: Source | PipeSource) -> InputContainer:
     """Opens a container for reading.
 
     Raises:
@@ -62,14 +66,16 @@ def open_input(source: Source) -> InputContainer:
     return container
 
 
-def _opened(source: Source, name: str) -> InputContainer:
-    with input_errors(name):
+def _opened(source: Source | PipeSource, name: str) -> InputContainer:
+    with input_errors(name), interruptible():
+        if isinstance(source, PipeSource):
+            return _opened_pipe(source)
         if not isinstance(source, (str, os.PathLike)):
             if is_seekable(source):
                 source.seek(0)
             return av.open(source, "r", metadata_errors="replace")
         if str(source) == "-":
-            return av.open(_standard_input(), "r", metadata_errors="replace")
+            return _opened_standard_input()
         path = Path(source)
         if path.is_dir():
             raise IsADirectoryError(name)
@@ -92,7 +98,8 @@ def packets_of(
     """
     while True:
         try:
-            yield from container.demux(streams)
+            with interruptible():
+                yield from container.demux(streams)
         except IndexError:
             if counts is not None:
                 counts[LATE] += 1
@@ -100,15 +107,35 @@ def packets_of(
         return
 
 
-def _standard_input() -> BinaryIO:
-    """Standard input without Python's buffer: a thread that hangs in a read from it would keep the buffer's lock."""
+def standard_pipe(source: Source) -> PipeSource | None:
+    """Standard input as something that can be interrupted, where the source is that and it is a pipe."""
+    if not isinstance(source, (str, os.PathLike)) or str(source) != "-":
+        return None
     try:
-        return cast("BinaryIO", open(sys.stdin.fileno(), "rb", buffering=0, closefd=False))
-    except (OSError, ValueError):  # somebody put another object in its place
-        return sys.stdin.buffer
+        descriptor = sys.stdin.fileno()
+        is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
+    except (OSError, ValueError, AttributeError):  # somebody put another object in its place
+        return None
+    return None if is_file else PipeSource(descriptor, name=source_name(source))
 
 
-def is_seekable(source: Source) -> bool:
+def _opened_standard_input() -> InputContainer:
+    pipe = standard_pipe("-")
+    if pipe is not None:
+        return _opened_pipe(pipe)
+    try:
+        # Without Python's buffer: a thread that hangs in a read from it would keep the buffer's lock.
+        plain = io.FileIO(sys.stdin.fileno(), "rb", closefd=False)
+    except (OSError, ValueError):
+        return av.open(sys.stdin.buffer, "r", metadata_errors="replace")
+    return av.open(cast("BinaryIO", plain), "r", metadata_errors="replace")
+
+
+def _opened_pipe(pipe: PipeSource) -> InputContainer:
+    return av.open(cast("BinaryIO", pipe), "r", metadata_errors="replace", buffer_size=_PIPE_BUFFER)
+
+
+def is_seekable(source: Source | PipeSource) -> bool:
     """Whether the source can be read twice: a regular file can, a pipe can't. Says nothing of its being there."""
     if isinstance(source, (str, os.PathLike)):
         return str(source) != "-" and not _is_special(Path(source))
