@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain
@@ -99,8 +100,11 @@ class LiveSchedule:
         parts: int,
         rate: Fraction | None,
         max_gap: Fraction,
+        bad: MutableMapping[int, str] | None = None,
     ) -> None:
+        """Starts before the first frame; `bad` is filled ahead of it: frames to be made again, each with the reason."""
         self.parts = parts
+        self._bad = {} if bad is None else bad
         self._verb, self._engine, self._time_base = verb, engine, time_base
         self._rate, self._max_gap = rate, max_gap
         self._grid: Grid | None = None
@@ -123,7 +127,8 @@ class LiveSchedule:
         return found
 
     def replacement(self, pts: int) -> Target | None:
-        return None
+        reason = self._bad.pop(pts, None)
+        return None if reason is None else self._target(pts * self.parts, Action.FILL, reason)
 
     def keeps(self, pts: int) -> bool:
         assert self._claims is not None  # up_to has been asked for this frame

@@ -22,6 +22,7 @@ _COMMANDS = {
     "upsample": "codec_plugin.cli.restore:upsample",
     "restore": "codec_plugin.cli.restore:restore",
     "thin": "codec_plugin.cli.thin:thin_command",
+    "pipe": "codec_plugin.cli.pipe:pipe_command",
     "compare": "codec_plugin.cli.compare:compare_command",
     "engines": "codec_plugin.cli.engines:engines_command",
     "doctor": "codec_plugin.cli.engines:doctor_command",

@@ -17,6 +17,7 @@ from codec_plugin.timing import round_half_up
 
 # ITU-T H.273 code points, as FFmpeg's AVColorSpace has them.
 _MATRICES = {1: Matrix.BT709, 5: Matrix.BT601, 6: Matrix.BT601, 9: Matrix.BT2020, 10: Matrix.BT2020}
+_CODES = {Matrix.BT601: 6, Matrix.BT709: 1, Matrix.BT2020: 9}
 _UNSPECIFIED = 2
 _FULL_RANGE = 2
 _HD_HEIGHT = 576  # taller pictures without a tag are taken for BT.709, as players do
@@ -133,6 +134,11 @@ def dynamic_metadata_of(frame: VideoFrame) -> tuple[str, ...]:
     names = {"DOVI_RPU_BUFFER": "Dolby Vision", "DOVI_METADATA": "Dolby Vision", "DYNAMIC_HDR_PLUS": "HDR10+"}
     found = {names[item.type.name] for item in _side_data(frame) if item.type.name in names}
     return tuple(sorted(found))
+
+
+def code_of(matrix: Matrix) -> int:
+    """The code point of a matrix, for streams that don't say theirs."""
+    return _CODES[matrix]
 
 
 def color_of(frame: VideoFrame) -> Color:

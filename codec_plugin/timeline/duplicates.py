@@ -90,6 +90,11 @@ class RepeatFinder:
         self._first = 0
         self._next = 1
 
+    @property
+    def settled(self) -> int:
+        """Frames before this index are judged; a run that may still be one holds it back, by `LONGEST_RUN` at most."""
+        return self._first + self._next + 1
+
     def push(self, stats: DifferenceStats) -> list[Repeat]:
         """Takes the difference of the next frame to its predecessor; returns the runs that are now certain."""
         self._kept.append(stats)
