@@ -86,6 +86,7 @@ class Writer:
         self._copies: dict[int, Copy] = {}
         self._early: list[AnyPacket] = []
         self._encoder: VideoStream | None = None
+        self._encoded = 0
         self._drop_unsupported, self._copy_picture = drop_unsupported, copy_picture
         self._part = target.with_name(f".{target.stem}.part-{secrets.token_hex(4)}{target.suffix}")
         self.container = self._open()
@@ -289,7 +290,12 @@ class Writer:
 
     def _mux_encoded(self, frame: VideoFrame | None) -> None:
         assert self._encoder is not None
+        self._encoded += frame is not None
         for packet in self._encoder.encode(frame):
+            if self._encoded == 1:
+                # x265 takes a stream's decode times from its second frame; of a single one the time is whatever
+                # lay in its memory.
+                packet.dts = packet.pts
             shift(packet, self.offset)
             self.container.mux(packet)
 
