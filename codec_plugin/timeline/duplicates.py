@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from codec_plugin.picture import Family, Picture, Plane
+from codec_plugin.timeline.blocks import block_differences
 
 BLOCK = 16
 """Side of the blocks in which differences are measured, in samples."""
@@ -142,7 +142,7 @@ def difference(previous: Picture, current: Picture) -> DifferenceStats:
         raise ValueError(
             f"pictures must be alike, not {first.shape} {previous.layout} and {second.shape} {current.layout}"
         )
-    blocks = _block_means(cv2.absdiff(first, second), depth=current.layout.depth).ravel()
+    blocks = _block_means(first, second, peak=current.layout.peak).ravel()
     count = max(1, round(blocks.size / 100))
     largest = np.partition(blocks, blocks.size - count)[-count:]
     return DifferenceStats(mean=float(blocks.mean()), peak=float(largest.mean()))
@@ -223,14 +223,8 @@ def _shifted(repeat: Repeat, frames: int) -> Repeat:
     )
 
 
-def _block_means(plane: Plane, *, depth: int) -> NDArray[np.float64]:
-    block_rows, block_columns = min(BLOCK, plane.shape[0]), min(BLOCK, plane.shape[1])
-    rows, columns = plane.shape[0] // block_rows, plane.shape[1] // block_columns
-    cropped = plane[: rows * block_rows, : columns * block_columns]
-    if depth == 32:
-        scaled, full_scale = cropped, 1.0
-    else:
-        # Shifted up first: the mean of 8-bit samples would be rounded to whole levels.
-        scaled, full_scale = cropped.astype(np.uint16) << (16 - depth), float(((1 << depth) - 1) << (16 - depth))
-    means = cv2.resize(scaled, (columns, rows), interpolation=cv2.INTER_AREA)
-    return np.asarray(means, dtype=np.float64) * (255.0 / full_scale)
+def _block_means(first: Plane, second: Plane, *, peak: float) -> NDArray[np.float64]:
+    """Mean absolute differences of whole blocks, in levels."""
+    rows, columns = min(BLOCK, first.shape[0]), min(BLOCK, first.shape[1])
+    sums = block_differences(first, second, rows=rows, columns=columns)
+    return np.asarray(sums, dtype=np.float64) * (255.0 / (peak * rows * columns))

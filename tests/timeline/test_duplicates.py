@@ -234,3 +234,20 @@ def test_pictures_smaller_than_a_block_are_measured_whole(size: tuple[int, int])
 def test_pictures_of_two_sizes_are_an_error() -> None:
     with pytest.raises(ValueError, match="alike"):
         difference(picture(np.zeros((16, 16), np.uint8)), picture(np.zeros((16, 32), np.uint8)))
+
+
+@given(st.integers(1, 70), st.integers(1, 70), st.sampled_from([8, 10, 16]), st.integers(0, 99))
+def test_a_difference_is_that_of_plain_arithmetic(rows: int, columns: int, depth: int, seed: int) -> None:
+    layout = Layout(family=Family.GRAY, depth=depth)
+    rng = np.random.default_rng(seed)
+    first, second = (rng.integers(0, 1 << depth, (rows, columns)).astype(layout.dtype) for _ in range(2))
+    height, width = min(16, rows), min(16, columns)
+    levels = np.abs(first.astype(np.int64) - second.astype(np.int64)) * (255.0 / layout.peak)
+    means = [
+        levels[y : y + height, x : x + width].mean()
+        for y in range(0, rows - height + 1, height)
+        for x in range(0, columns - width + 1, width)
+    ]
+    measured = difference(Picture(planes=(first,), layout=layout), Picture(planes=(second,), layout=layout))
+    assert measured.mean == pytest.approx(np.mean(means))
+    assert measured.peak == pytest.approx(np.mean(sorted(means)[-max(1, round(len(means) / 100)) :]))
