@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from codec_plugin.engine import Engine, FillRequest, load_engine
 from codec_plugin.errors import Cancelled
@@ -168,22 +170,39 @@ def test_the_package_loads_neither_opencv_nor_numpy_by_itself() -> None:
 
 
 @pytest.mark.parametrize("depth", [8, 10, 12, 16])
-@pytest.mark.parametrize("position", [Fraction(1, 2), Fraction(1, 3), Fraction(7, 11)])
-def test_a_dissolve_is_exact_to_half_a_step(depth: int, position: Fraction) -> None:
+@given(st.fractions(0, 1).filter(lambda position: 0 < position < 1), st.integers(0, 99))
+def test_a_dissolve_is_exact_to_half_a_step(depth: int, position: Fraction, seed: int) -> None:
     layout = Layout(family=Family.GRAY, depth=depth)
-    generator = np.random.default_rng(7)
+    generator = np.random.default_rng(seed)
     left, right = (
-        Picture(
-            planes=(generator.integers(0, 1 << depth, (40, 50)).astype(layout.dtype),),
-            layout=layout,
-        )
+        Picture(planes=(generator.integers(0, 1 << depth, (3, 20)).astype(layout.dtype),), layout=layout)
         for _ in range(2)
     )
     (made,) = fill(load_engine("blend"), left, right, (position,))
-    above, below = position.numerator, position.denominator
-    exact = left.planes[0].astype(np.int64) * (below - above) + right.planes[0].astype(np.int64) * above
-    off = np.abs(made.planes[0].astype(np.int64) * below - exact)
-    assert off.max() <= below * 0.51
+    exact = [
+        a * (1 - position) + b * position
+        for a, b in zip(left.planes[0].ravel().tolist(), right.planes[0].ravel().tolist(), strict=True)
+    ]
+    off = max(abs(value - made_of) for value, made_of in zip(exact, made.planes[0].ravel().tolist(), strict=True))
+    assert off <= Fraction(1, 2)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("position", [Fraction(1, 2), Fraction(1, 257), Fraction(65_535, 65_537), Fraction(1, 2**60)])
+def test_a_dissolve_of_the_brightest_samples_does_not_overflow(depth: int, position: Fraction) -> None:
+    layout = Layout(family=Family.GRAY, depth=depth)
+    white = Picture(planes=(np.full((3, 5), int(layout.peak), layout.dtype),), layout=layout)
+    (made,) = fill(load_engine("blend"), white, white, (position,))
+    assert np.array_equal(made.planes[0], white.planes[0])
+
+
+def test_a_dissolve_of_a_large_plane_has_no_seams() -> None:
+    layout = Layout(family=Family.GRAY, depth=8)
+    left, right = (noise(layout, width=900, height=700, seed=seed) for seed in (1, 2))
+    for position in (Fraction(1, 2), Fraction(2, 5)):
+        (made,) = fill(load_engine("blend"), left, right, (position,))
+        whole = left.planes[0] * float(1 - position) + right.planes[0] * float(position)
+        assert np.abs(made.planes[0] - whole).max() <= 0.5 + 1e-9
 
 
 def test_repeat_hands_on_the_left_picture_without_a_copy() -> None:
