@@ -201,7 +201,7 @@ def main() -> None:
         "command": "python -m benchmarks.duplicates --clips DIR",
         "python": platform.python_version(),
         "machine": platform.machine(),
-        "versions": {name: metadata.version(name) for name in ("av", "numpy", "opencv-python-headless")},
+        "versions": {name: metadata.version(name) for name in ("av", "numpy")},
         "rows": [asdict(row) for row in rows],
     }
     RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

@@ -131,7 +131,7 @@ def main() -> None:
             f"  {row['false_alarms']:12.2%} | {row['mafd_false_alarms']:20.2%} {row['scdet_false_alarms']:6.2%}"
             f" | {row['ms_a_pair']:.1f}"
         )
-    versions = {name: metadata.version(name) for name in ("av", "numpy", "opencv-python-headless")}
+    versions = {name: metadata.version(name) for name in ("av", "numpy")}
     result = {
         "command": "python -m benchmarks.scenes --clips DIR",
         "film": FILM,

@@ -227,4 +227,4 @@ def _block_means(first: Plane, second: Plane, *, peak: float) -> NDArray[np.floa
     """Mean absolute differences of whole blocks, in levels."""
     rows, columns = min(BLOCK, first.shape[0]), min(BLOCK, first.shape[1])
     sums = block_differences(first, second, rows=rows, columns=columns)
-    return np.asarray(sums, dtype=np.float64) * (255.0 / (peak * rows * columns))
+    return np.asarray(sums * (255.0 / (peak * rows * columns)), dtype=np.float64)
