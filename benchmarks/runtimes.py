@@ -35,7 +35,7 @@ from flowfill.rife import RifeEngine, RifeOptions
 from modelrt import Precision, Runtime, SessionOptions, TensorSpec, TorchModel, open_session, set_thread_budget
 
 RESULT = Path(__file__).parent / "results" / "runtimes.json"
-BASE_INSTALL = ("av", "numpy", "opencv-python-headless", "click", "rich", "pygments", "markdown-it-py", "mdurl")
+BASE_INSTALL = ("av", "numpy", "click", "rich", "pygments", "markdown-it-py", "mdurl")
 SHIPPED = ("openvino fp32", "openvino bf16", "onnxruntime fp32")
 TORCH = "torch fp32"
 RUNTIME_PACKAGES: Mapping[str, tuple[str, ...]] = {

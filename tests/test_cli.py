@@ -473,6 +473,29 @@ def test_engines_lists_the_built_in_ones_and_what_auto_takes(cli: CommandLine) -
     assert re.search(r"--engine auto (takes|tries) .*dis", out)
 
 
+@pytest.fixture
+def no_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if it weren't installed: `import cv2` fails, and what had imported it is forgotten."""
+    for name in [name for name in sys.modules if name.startswith("flowfill.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "cv2", None)
+
+
+@pytest.mark.usefixtures("no_opencv")
+@pytest.mark.parametrize("command", ["engines", "doctor"])
+def test_an_engine_that_lacks_something_is_listed_with_the_command_that_gets_it(command: str, cli: CommandLine) -> None:
+    out = " ".join(cli.done(command).out.split())
+    assert 'pip install "codec-plugin[dis]"' in out
+
+
+@pytest.mark.usefixtures("no_opencv")
+def test_an_engine_asked_for_by_name_is_not_replaced_by_another(cli: CommandLine, tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "holed.mkv", frames=[index for index in range(24) if index not in DROPPED])
+    said = cli.refused("restore", source, tmp_path / "out.mkv", "--engine", "dis")
+    assert 'pip install "codec-plugin[dis]"' in said
+    assert not (tmp_path / "out.mkv").exists()
+
+
 def test_doctor_tries_what_is_needed(cli: CommandLine) -> None:
     out = cli.done("doctor").out
     for name in ("libx264", "libx265", "ffv1", "engine dis", "av "):

@@ -10,9 +10,13 @@ import pytest
 
 import codec_plugin
 import flowfill
+from modelrt import Runtime, is_installed
+from tests.makers import decoded, write_clip
 
 HEAVY = {"torch", "cv2", "av", "numpy", "openvino", "onnxruntime", "tensorrt", "vapoursynth", "click", "rich"}
 ROOT = Path(codec_plugin.__file__).parents[1]
+OF_DIS = {"guide", "interpolator", "midway", "motion", "parallel", "sample", "warp"}
+WITHOUT_OPENCV = "import sys\nsys.modules['cv2'] = None\n"
 
 
 def loaded_by(code: str) -> set[str]:
@@ -35,6 +39,47 @@ def test_importing_loads_nothing_heavy(module: str) -> None:
 
 def test_importing_both_packages_together_loads_nothing_heavy() -> None:
     assert loaded_by("import codec_plugin, flowfill") & HEAVY == set()
+
+
+def test_without_opencv_every_module_but_those_of_dis_can_be_imported() -> None:
+    modules = [
+        ".".join(path.relative_to(root).with_suffix("").parts)
+        for root, package in ((ROOT, "codec_plugin"), (ROOT / "engines", "flowfill"))
+        for path in sorted((root / package).rglob("*.py"))
+        if path.stem not in ("__init__", "__main__") and path.parent.name != "export" and path.stem not in OF_DIS
+    ]
+
+    loaded = loaded_by(WITHOUT_OPENCV + "\n".join(f"import {module}" for module in modules))
+
+    assert {"codec_plugin", "flowfill"} <= loaded
+
+
+@pytest.mark.parametrize("engine", ["rife", "blend", "repeat"])
+def test_without_opencv_films_are_restored(engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    if engine == "rife" and not is_installed(Runtime.OPENVINO):
+        pytest.skip("the runtime openvino is not installed")
+    film = write_clip(tmp_path / "film.mkv", frames=[frame for frame in range(24) if frame not in (7, 8, 15)])
+    out = tmp_path / "out.mkv"
+    options = f"codec_plugin.RestoreOptions(engine={engine!r}, duplicates=codec_plugin.Duplicates.FILL)"
+    code = f"import codec_plugin\ncodec_plugin.restore({str(film)!r}, {str(out)!r}, options={options})"
+    loaded_by(WITHOUT_OPENCV + code)
+
+    assert len(decoded(out)) == 24
+
+
+def test_without_opencv_dis_says_how_to_get_it_and_auto_takes_another() -> None:
+    code = (
+        "import codec_plugin.engine as engine, codec_plugin.errors as errors\n"
+        "status = engine.engine_status('dis')\n"
+        "assert 'pip install \"codec-plugin[dis]\"' in status.missing, status\n"
+        "assert engine.pick_engine('auto') in ('rife', 'blend')\n"
+        "try:\n    engine.load_engine('dis')\n"
+        "except errors.EngineError as error: assert 'OpenCV' in str(error)\n"
+        "else: raise SystemExit('dis was made without OpenCV')"
+    )
+
+    assert "cv2" not in loaded_by(WITHOUT_OPENCV + code + "\ndel sys.modules['cv2']")
 
 
 def test_asking_for_the_names_of_engines_loads_no_engine() -> None:

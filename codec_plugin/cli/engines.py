@@ -9,6 +9,7 @@ from importlib import metadata
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from codec_plugin.engine import (
@@ -21,7 +22,7 @@ from codec_plugin.engine import (
 from codec_plugin.errors import EngineError
 from codec_plugin.media.versions import encoder_states, library_versions
 
-_PACKAGES = ("av", "numpy", "opencv-python-headless", "click", "rich")
+_PACKAGES = ("av", "numpy", "openvino", "opencv-python-headless", "click", "rich")
 
 
 @click.command("engines")
@@ -58,8 +59,15 @@ def _show_options(console: Console, name: str) -> None:
 
 def _row(status: EngineStatus) -> tuple[str, str]:
     if status.missing is None:
-        return "[green]yes[/green]", status.summary
-    return "[yellow]no[/yellow]", status.missing
+        return "[green]yes[/green]", escape(status.summary)
+    return "[yellow]no[/yellow]", escape(status.missing)  # codec-plugin[dis] is no markup
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
 
 
 @click.command("doctor")
@@ -70,7 +78,7 @@ def doctor_command() -> None:
         f"codec-plugin {metadata.version('codec-plugin')}, Python {sys.version.split()[0]}, {platform.platform()}"
     )
     console.print(f"{os.cpu_count()} cores, {platform.machine()}")
-    console.print(", ".join(f"{name} {metadata.version(name)}" for name in _PACKAGES), markup=False)
+    console.print(", ".join(f"{name} {_version(name)}" for name in _PACKAGES), markup=False)
     console.print(", ".join(f"{name} {version}" for name, version in library_versions().items()), markup=False)
     console.print()
     healthy = True

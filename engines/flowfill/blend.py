@@ -99,7 +99,8 @@ def _mix_integers(left: Plane, right: Plane, *, position: Fraction, peak: int, i
     above, below = share.numerator, share.denominator
     largest = peak * below + below // 2
     kind = next(kind for kind in (np.uint16, np.uint32, np.uint64) if largest <= np.iinfo(kind).max)
-    mixed, part = left.astype(kind), right.astype(kind)
+    mixed: Plane = left.astype(kind)
+    part: Plane = right.astype(kind)
     mixed *= kind(below - above)
     part *= kind(above)
     mixed += part
