@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from codec_plugin import __version__
+from codec_plugin.engine import _usable
 from tests.makers import (
     FAST,
     X264_REORDERED,
@@ -479,6 +480,7 @@ def no_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.startswith("flowfill.")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "cv2", None)
+    monkeypatch.setattr("codec_plugin.engine._usable", _usable.__wrapped__)  # what it found before doesn't count
 
 
 @pytest.mark.usefixtures("no_opencv")
