@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from fcvg.models import Models
 from fcvg.sampling.denoiser import Endpoint
@@ -25,16 +26,41 @@ def embedded(models: Models, picture: Tensor) -> Tensor:
     Returns:
         (1, 1, width), in the models' type.
     """
-    # SVD's own resize; it blurs before it samples, and other resizes give other embeddings.
-    from diffusers.pipelines.stable_video_diffusion.pipeline_stable_video_diffusion import _resize_with_antialiasing
-
-    resized = (_resize_with_antialiasing(picture * 2 - 1, (_CLIP_SIDE, _CLIP_SIDE)) + 1) / 2
+    resized = (antialiased(picture * 2 - 1, side=_CLIP_SIDE) + 1) / 2
     extractor = models.feature_extractor
     numbers = (_CLIP_MEAN, _CLIP_STD) if extractor is None else (extractor.image_mean, extractor.image_std)
     mean, deviation = (torch.tensor(values, device=picture.device)[:, None, None] for values in numbers)
     seen = ((resized - mean) / deviation).to(models.dtype)
     made: Tensor = models.image_encoder(seen).image_embeds
     return made[:, None]
+
+
+def antialiased(picture: Tensor, *, side: int) -> Tensor:
+    """Resizes a picture as SVD was trained with: a Gaussian blur, then bicubic samples from corner to corner.
+
+    Another resize gives another embedding. The blur's deviation is half of what the factor is above 1, and its kernel
+    two deviations wide to each side, at least 3 pixels.
+
+    Args:
+        picture: (1, channel, row, column).
+        side: rows and columns afterwards.
+    """
+    for axis in (-2, -1):
+        deviation = max((picture.shape[axis] / side - 1) / 2, 0.001)
+        reach = int(max(4 * deviation, 3)) // 2
+        offsets = torch.arange(-reach, reach + 1, dtype=picture.dtype, device=picture.device)
+        kernel = torch.exp(-(offsets**2) / (2 * deviation**2))
+        picture = _filtered(picture, kernel / kernel.sum(), axis=axis)
+    return functional.interpolate(picture, size=(side, side), mode="bicubic", align_corners=True)
+
+
+def _filtered(picture: Tensor, kernel: Tensor, *, axis: int) -> Tensor:
+    """Convolves along an axis, the picture mirrored at its border."""
+    channels, reach = picture.shape[1], len(kernel) // 2
+    upright = axis == -2
+    padded = functional.pad(picture, (0, 0, reach, reach) if upright else (reach, reach, 0, 0), mode="reflect")
+    weight = kernel.reshape((-1, 1) if upright else (1, -1)).expand(channels, 1, *(-1, -1))
+    return functional.conv2d(padded, weight, groups=channels)
 
 
 def encoded(models: Models, picture: Tensor) -> Tensor:

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-FRAMES = 9
+FRAMES = 5
 """Frames of a short clip."""
-SIDE = 64
+SIDE = 48
 """Height and width of the pictures."""
 
 UNET = {

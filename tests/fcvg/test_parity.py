@@ -33,7 +33,6 @@ def golden(name: str) -> tuple[dict[str, Any], dict[str, str]]:
 
 def apart(made: Any, wanted: Any) -> float:
     assert made.shape == wanted.shape
-    print(float((made - wanted).abs().max()))
     return float((made - wanted).abs().max())
 
 
@@ -56,10 +55,10 @@ def test_the_encoder_is_the_public_one() -> None:
 
 def test_the_unet_with_control_is_the_public_one() -> None:
     features = golden("forward")[0]["features"]
-    control = standardised(features, Pooling.between((7, 7), (4, 4)))
+    control = standardised(features, Pooling.between((5, 5), (3, 3)))
 
     made = networks.unet()(
-        small.normal("sample", 2, 4, 8, 8, 8),
+        small.normal("sample", 2, 4, 8, 6, 6),
         torch.tensor(0.7),
         small.normal("embedding", 2, 1, 32),
         torch.tensor([[6, 127, 0.02]] * 2),
@@ -72,7 +71,7 @@ def test_the_unet_with_control_is_the_public_one() -> None:
 
 def test_the_control_matters_to_the_golden_numbers() -> None:
     plain = networks.unet()(
-        small.normal("sample", 2, 4, 8, 8, 8),
+        small.normal("sample", 2, 4, 8, 6, 6),
         torch.tensor(0.7),
         small.normal("embedding", 2, 1, 32),
         torch.tensor([[6, 127, 0.02]] * 2),
@@ -83,11 +82,12 @@ def test_the_control_matters_to_the_golden_numbers() -> None:
     assert float(with_image.abs().max()) > 100 * NETWORK
 
 
-@pytest.mark.parametrize(("name", "window", "overlap"), [("clip", 9, 3), ("windows", 5, 2)])
-@pytest.mark.parametrize("batch", [4, 2])
+@pytest.mark.parametrize(
+    ("name", "window", "overlap", "batch"), [("clip", 5, 2, 4), ("windows", 4, 1, 2)], ids=["one window", "windows"]
+)
 def test_a_whole_run_is_the_public_one(name: str, window: int, overlap: int, batch: int) -> None:
     wanted, about = golden(name)
-    draws = iter([wanted["picture_noise"], small.normal("noise", 1, 9, 4, 8, 8)])
+    draws = iter([wanted["picture_noise"], small.normal("noise", 1, 5, 4, 6, 6)])
     settings = SampleSettings(
         steps=int(about["steps"]), window=window, overlap=overlap, batch=batch, decode_chunk=2, fold=batch == 4
     )
@@ -97,12 +97,12 @@ def test_a_whole_run_is_the_public_one(name: str, window: int, overlap: int, bat
         settings,
         left=networks.picture("left"),
         right=networks.picture("right"),
-        conditions=networks.conditions(9),
-        frames=9,
+        conditions=networks.conditions(5),
+        frames=5,
         noise=lambda _shape: next(draws),
     )
 
     assert apart(latents, wanted["latents"]) <= CLIP
     frames = list(decoded(networks.models(), latents, chunk=2))
     shown = (wanted["frames"] / 2 + 0.5).clamp(0, 1)
-    assert apart(torch.stack(frames[::4]), shown) <= CLIP
+    assert apart(torch.stack(frames[::2]), shown) <= CLIP

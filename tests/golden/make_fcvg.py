@@ -22,7 +22,7 @@ from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 from transformers.models.clip import CLIPImageProcessorPil
 
 HERE = Path(__file__).parent
-STEPS, SEED, CHUNK = 4, 7, 2
+STEPS, SEED, CHUNK = 3, 7, 2
 
 
 def small_networks() -> Any:
@@ -60,7 +60,7 @@ def forward(small: Any, parts: dict[str, Any]) -> dict[str, torch.Tensor]:
     features = control["output"][:4].clone()
     scale = torch.tensor([0.0, 1.0]).repeat_interleave(4)[:, None, None, None]
     made = parts["unet"](
-        small.normal("sample", 2, 4, 8, 8, 8),
+        small.normal("sample", 2, 4, 8, small.SIDE // 8, small.SIDE // 8),
         time,
         encoder_hidden_states=small.normal("embedding", 2, 1, 32),
         added_time_ids=torch.tensor([[6, 127, 0.02]] * 2),
@@ -97,7 +97,7 @@ def clip(small: Any, parts: dict[str, Any], *, frames: int, window: int, overlap
     picture_noise = torch.randn((1, 3, small.SIDE, small.SIDE), generator=torch.Generator().manual_seed(SEED))
     latents = pipeline(**run, output_type="latent", generator=torch.Generator().manual_seed(SEED)).frames
     decoded = pipeline.decode_latents(latents, frames, CHUNK)
-    return {"picture_noise": picture_noise, "latents": latents, "frames": decoded[0].movedim(0, 1)[::4].contiguous()}
+    return {"picture_noise": picture_noise, "latents": latents, "frames": decoded[0].movedim(0, 1)[::2].contiguous()}
 
 
 def commit_of(checkout: Path) -> str:
@@ -117,8 +117,8 @@ def main() -> None:
     about = {"commit": commit_of(checkout), "code": "Tian-one/FCVG", "torch": torch.__version__, "steps": str(STEPS)}
     files = {
         "forward": forward(small, parts),
-        "clip": clip(small, parts, frames=small.FRAMES, window=small.FRAMES, overlap=3),
-        "windows": clip(small, parts, frames=small.FRAMES, window=5, overlap=2),
+        "clip": clip(small, parts, frames=small.FRAMES, window=small.FRAMES, overlap=2),
+        "windows": clip(small, parts, frames=small.FRAMES, window=4, overlap=1),
     }
     (HERE / "fcvg").mkdir(exist_ok=True)
     for name, tensors in files.items():
