@@ -16,25 +16,32 @@ from tests.fcvg import small
 
 
 @cache
-def unet(name: str = "unet") -> ControlledUNet:
-    """The UNet; another name gives other weights."""
-    module: ControlledUNet = small.filled(ControlledUNet(**small.UNET), name)
+def unet(name: str = "unet", *, width: int = 32) -> ControlledUNet:
+    """A UNet whose first level is 32 wide, or 320 as the public code needs it; another name gives other weights."""
+    module = ControlledUNet(**(small.TINY if width == 32 else small.UNET))
+    filled: ControlledUNet = small.filled(module, name)
+    return filled
+
+
+@cache
+def encoder(*, width: int = 32) -> ConditionEncoder:
+    """The condition encoder for it."""
+    module: ConditionEncoder = small.filled(ConditionEncoder(width), "encoder", quiet="mid_convs.1")
     return module
 
 
 @cache
-def encoder() -> ConditionEncoder:
-    """The condition encoder."""
-    module: ConditionEncoder = small.filled(ConditionEncoder(), "encoder", quiet="mid_convs.1")
-    return module
-
-
-@cache
-def models() -> Models:
+def models(*, width: int = 32) -> Models:
     """Everything that a clip needs, in float32 on the CPU."""
     vae: Any = small.filled(AutoencoderKLTemporalDecoder(**small.VAE), "vae")
     clip: Any = small.filled(CLIPVisionModelWithProjection(CLIPVisionConfig(**small.CLIP)), "clip")
-    return Models(unet=unet(), encoder=encoder(), vae=vae, image_encoder=clip, scheduler_config=small.SCHEDULER)
+    return Models(
+        unet=unet(width=width),
+        encoder=encoder(width=width),
+        vae=vae,
+        image_encoder=clip,
+        scheduler_config=small.SCHEDULER,
+    )
 
 
 def picture(name: str) -> torch.Tensor:

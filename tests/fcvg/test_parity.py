@@ -48,7 +48,7 @@ def test_the_golden_files_name_the_commit_they_were_made_from(name: str) -> None
 
 
 def test_the_encoder_is_the_public_one() -> None:
-    made = networks.encoder()(networks.conditions(4), torch.tensor(0.7))
+    made = networks.encoder(width=320)(networks.conditions(4), torch.tensor(0.7))
 
     assert apart(made, golden("forward")[0]["features"]) <= NETWORK
 
@@ -57,7 +57,7 @@ def test_the_unet_with_control_is_the_public_one() -> None:
     features = golden("forward")[0]["features"]
     control = standardised(features, Pooling.between((5, 5), (3, 3)))
 
-    made = networks.unet()(
+    made = networks.unet(width=320)(
         small.normal("sample", 2, 4, 8, 6, 6),
         torch.tensor(0.7),
         small.normal("embedding", 2, 1, 32),
@@ -70,7 +70,7 @@ def test_the_unet_with_control_is_the_public_one() -> None:
 
 
 def test_the_control_matters_to_the_golden_numbers() -> None:
-    plain = networks.unet()(
+    plain = networks.unet(width=320)(
         small.normal("sample", 2, 4, 8, 6, 6),
         torch.tensor(0.7),
         small.normal("embedding", 2, 1, 32),
@@ -93,7 +93,7 @@ def test_a_whole_run_is_the_public_one(name: str, window: int, overlap: int, bat
     )
 
     latents = make_latents(
-        networks.models(),
+        networks.models(width=320),
         settings,
         left=networks.picture("left"),
         right=networks.picture("right"),
@@ -103,6 +103,6 @@ def test_a_whole_run_is_the_public_one(name: str, window: int, overlap: int, bat
     )
 
     assert apart(latents, wanted["latents"]) <= CLIP
-    frames = list(decoded(networks.models(), latents, chunk=2))
+    frames = list(decoded(networks.models(width=320), latents, chunk=2))
     shown = (wanted["frames"] / 2 + 0.5).clamp(0, 1)
     assert apart(torch.stack(frames[::2]), shown) <= CLIP

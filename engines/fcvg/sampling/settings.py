@@ -77,7 +77,10 @@ class SampleSettings:
             (self.batch not in (1, 2, 4), f"batch must be 1, 2 or 4, not {self.batch}"),
             (self.control_weight < 0, f"control_weight must not be negative, but is {self.control_weight}"),
             (self.guidance < 1, f"guidance must be at least 1, not {self.guidance}"),
-            (not 0 <= self.overlap < self.window, f"overlap must be less than the window of {self.window} frames"),
+            (
+                not 1 <= self.overlap < self.window,
+                f"overlap must be at least 1 and less than the window of {self.window} frames, not {self.overlap}",
+            ),
             (self.decode_chunk < 1, f"decode_chunk must be at least 1, not {self.decode_chunk}"),
             (
                 self.mpd_base not in (Fusion.VIBID, Fusion.TRF),

@@ -13,8 +13,9 @@ from fcvg.sampling.guidance import Prediction
 
 def window_starts(frames: int, *, window: int, overlap: int) -> tuple[int, ...]:
     """Where windows begin; the last one is moved back to end with the clip."""
-    window = min(window, frames)
-    return tuple(min(start, frames - window) for start in range(0, max(1, frames - overlap), window - overlap))
+    if frames <= window:
+        return (0,)
+    return tuple(min(start, frames - window) for start in range(0, frames - overlap, window - overlap))
 
 
 def averaged(parts: Sequence[Tensor], starts: Sequence[int], *, frames: int) -> Tensor:
