@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any, cast
@@ -221,3 +222,30 @@ def _tag(frame: VideoFrame, like: VideoFrame) -> None:
     frame.color_range = like.color_range
     frame.color_primaries = like.color_primaries
     frame.color_trc = like.color_trc
+
+
+def frame_of(planes: Sequence[Plane], *, pixel_format: str, matrix: int, full_range: bool | None) -> VideoFrame:
+    """A frame out of a host's planes, copied.
+
+    Args:
+        planes: one array a plane, in FFmpeg's order (planar RGB is G, B, R), (height, width) each; (height, width,
+            channels) for a packed format.
+        pixel_format: FFmpeg's name.
+        matrix: matrix_coefficients of ITU-T H.273; 2 where the host doesn't say.
+        full_range: whether samples use the full range; None where the host doesn't say.
+    """
+    height, width = planes[0].shape[:2]
+    frame = VideoFrame(width, height, pixel_format)
+    for target, samples in zip(plane_views(frame), planes, strict=True):
+        target[:] = samples
+    frame.colorspace = matrix
+    frame.color_range = 0 if full_range is None else 2 if full_range else 1
+    return frame
+
+
+def plane_views(frame: VideoFrame) -> tuple[Plane, ...]:
+    """A frame's planes in FFmpeg's order as writable views, without padding; see `frame_of`."""
+    if frame.format.name in _PACKED_RGB:
+        return (_packed_pixels(frame),)
+    dtype = np.dtype(np.uint8 if frame.format.components[0].bits <= 8 else np.uint16)
+    return tuple(_plane_array(frame, index, dtype) for index in range(len(frame.planes)))
