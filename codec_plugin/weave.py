@@ -119,16 +119,28 @@ class Weaver:
             EngineError: an engine broke its promise.
             Cancelled: the caller asked to stop.
         """
-        with closing(self._filler):
+        with closing(self):
             for item in items:
-                if self._cancelled():
-                    raise Cancelled(f"{self._settings.name}: stopped as asked")
-                if isinstance(item, Packet):
-                    yield item
-                else:
-                    yield from self._next(item)
-            self._pending += self._schedule.rest()
-            yield from self._made_before(None)
+                yield from self.push(item)
+            yield from self.finish()
+
+    def push(self, item: Item) -> Iterator[OutputFrame | AnyPacket]:
+        """What one more item gives, for hosts that hand over frame by frame; see `weave`."""
+        if self._cancelled():
+            raise Cancelled(f"{self._settings.name}: stopped as asked")
+        if isinstance(item, Packet):
+            yield item
+        else:
+            yield from self._next(item)
+
+    def finish(self) -> Iterator[OutputFrame]:
+        """What is left at the end."""
+        self._pending += self._schedule.rest()
+        yield from self._made_before(None)
+
+    def close(self) -> None:
+        """Closes the engines that were loaded here; `weave` does so itself."""
+        self._filler.close()
 
     def _next(self, item: Frame | Lost) -> Iterator[OutputFrame]:
         pts = item.pts

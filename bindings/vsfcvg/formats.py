@@ -92,9 +92,7 @@ def format_of(clip: vs.VideoNode, *, function: str) -> Format:
     """
     form = clip.format
     if form is None or form.id == 0 or not clip.width or not clip.height:
-        raise vs.Error(
-            f"{function}: the clip's format and size must not vary; convert it with resize or core.std.Splice"
-        )
+        raise vs.Error(f"{function}: the clip's format and size must not vary; make them constant with resize first")
     is_float = form.sample_type == vs.FLOAT
     depth = 16 if is_float else form.bits_per_sample
     ending = "" if depth == 8 else f"{depth}le"

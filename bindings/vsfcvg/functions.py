@@ -136,12 +136,8 @@ def _errors(name: str) -> Iterator[None]:
 def _verb(
     clip: vs.VideoNode, factor_num: int, factor_den: int, fps_num: int | None, fps_den: int | None
 ) -> Multiply | Resample:
-    for what, number in (
-        ("factor_num", factor_num),
-        ("factor_den", factor_den),
-        ("fps_num", fps_num),
-        ("fps_den", fps_den),
-    ):
+    numbers = {"factor_num": factor_num, "factor_den": factor_den, "fps_num": fps_num, "fps_den": fps_den}
+    for what, number in numbers.items():
         if number is not None and (not isinstance(number, int) or number < 1):
             raise vs.Error(f"vsfcvg.fcvg: {what} must be a whole number above 0, not {number!r}")
     if fps_num is None and fps_den is not None:

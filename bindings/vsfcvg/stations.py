@@ -36,10 +36,9 @@ class Stations:
             frames: the clip's frames.
         """
         self.verb, self.frames = verb, frames
-        self.time_base = 1 / rate if rate else Fraction(1)
-        clock = FrameClock(
-            origin=Fraction(0), time_base=self.time_base, rate=1 / self.time_base, source=RateSource.HEADER
-        )
+        rate = rate or Fraction(1)
+        self.time_base = 1 / rate
+        clock = FrameClock(origin=Fraction(0), time_base=self.time_base, rate=rate, source=RateSource.HEADER)
         self.parts = output_parts(verb, clock=clock, time_base=self.time_base)
         self._grid = grid_for(verb, clock=clock, first_pts=0, time_base=self.time_base, parts=self.parts)
 

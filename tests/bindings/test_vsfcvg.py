@@ -22,11 +22,8 @@ from tests.bindings.broken_engine import BrokenEngine
 from tests.bindings.hosts import CLIP, ENVIRONMENT, digests, y4m_frames
 from tests.synth import picture, planes_of
 
-vs = pytest.importorskip(
-    "vapoursynth",
-    reason="VapourSynth isn't installed here (its wheels need Python 3.12 or newer)",
-    exc_type=ImportError,
-)
+WHY_NOT = "VapourSynth isn't installed here (its wheels need Python 3.12 or newer)"
+vs = pytest.importorskip("vapoursynth", reason=WHY_NOT, exc_type=ImportError)
 vsfcvg = pytest.importorskip("vsfcvg")
 pytestmark = pytest.mark.host
 
