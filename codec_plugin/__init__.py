@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         Cancelled,
         CannotFill,
         CannotHold,
+        CannotSplice,
         CodecPluginError,
         DamagedInput,
         EngineError,
@@ -39,11 +40,12 @@ if TYPE_CHECKING:
         OutputError,
         PlanError,
         UnsupportedInput,
+        VerificationFailed,
     )
     from codec_plugin.grids import Multiply, Resample, Restore
     from codec_plugin.job import Job, Progress
     from codec_plugin.media.reader import Window
-    from codec_plugin.options import Duplicates, EncodeOptions, Repair, RestoreOptions
+    from codec_plugin.options import Duplicates, EncodeOptions, Repair, RestoreOptions, Smart
     from codec_plugin.picture import Color, Family, Layout, Matrix, Picture
     from codec_plugin.plan import Action, FillTask, Guard, RestorePlan
     from codec_plugin.planfile import load_plan, plan_to_json
@@ -53,17 +55,18 @@ if TYPE_CHECKING:
     from codec_plugin.timeline.gaps import Cause, Gap
     from codec_plugin.timeline.scan import Scan, scan
     from codec_plugin.timing import FrameClock, Timestamp
+    from codec_plugin.verification import Origin, Verification, verify
 
 _HOMES = {
     "api": "double restore upsample",
     "comparison": "Comparison compare",
     "decoder": "Made RestoringDecoder made_by",
     "engine": "Engine EngineInfo Estimate FillRequest Take engine_names load_engine",
-    "errors": "Cancelled CannotFill CannotHold CodecPluginError DamagedInput EngineError InputError MediaError "
-    "OptionError OutputError PlanError UnsupportedInput",
+    "errors": "Cancelled CannotFill CannotHold CannotSplice CodecPluginError DamagedInput EngineError InputError "
+    "MediaError OptionError OutputError PlanError UnsupportedInput VerificationFailed",
     "grids": "Multiply Resample Restore",
     "media.reader": "Window",
-    "options": "Duplicates EncodeOptions Repair RestoreOptions",
+    "options": "Duplicates EncodeOptions Repair RestoreOptions Smart",
     "picture": "Color Family Layout Matrix Picture",
     "plan": "Action FillTask Guard RestorePlan",
     "planfile": "load_plan plan_to_json",
@@ -74,6 +77,7 @@ _HOMES = {
     "timeline.gaps": "Cause Gap",
     "timeline.scan": "Scan scan",
     "timing": "FrameClock Timestamp",
+    "verification": "Origin Verification verify",
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 
@@ -83,6 +87,7 @@ __all__ = [
     "Cancelled",
     "CannotFill",
     "CannotHold",
+    "CannotSplice",
     "Cause",
     "CodecPluginError",
     "Color",
@@ -108,6 +113,7 @@ __all__ = [
     "MediaError",
     "Multiply",
     "OptionError",
+    "Origin",
     "OutputError",
     "Picture",
     "PlanError",
@@ -120,10 +126,13 @@ __all__ = [
     "RestoreReport",
     "RestoringDecoder",
     "Scan",
+    "Smart",
     "Take",
     "Thinning",
     "Timestamp",
     "UnsupportedInput",
+    "Verification",
+    "VerificationFailed",
     "Window",
     "compare",
     "double",
@@ -138,6 +147,7 @@ __all__ = [
     "scan",
     "thin",
     "upsample",
+    "verify",
 ]
 
 

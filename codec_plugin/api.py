@@ -8,10 +8,11 @@ from fractions import Fraction
 from codec_plugin.grids import Multiply, Resample, Restore
 from codec_plugin.job import Job
 from codec_plugin.media.source import Source
-from codec_plugin.options import RestoreOptions
+from codec_plugin.options import RestoreOptions, Smart
 from codec_plugin.plan import RestorePlan
 from codec_plugin.report import RestoreReport
 from codec_plugin.runner import run_file
+from codec_plugin.smart import restore_smart
 
 Target = str | os.PathLike[str]
 """Where to write; the ending says the format."""
@@ -24,6 +25,7 @@ def restore(
     options: RestoreOptions | None = None,
     job: Job | None = None,
     plan: RestorePlan | None = None,
+    smart: Smart = Smart.OFF,
 ) -> RestoreReport:
     """Fills the gaps of a film and changes nothing else; without gaps, copies it packet for packet.
 
@@ -33,6 +35,7 @@ def restore(
         options: how gaps are found and filled.
         job: encoder, preview window, progress and the like.
         plan: a plan to run, edited or not, in place of making one.
+        smart: whether to keep the packets that no gap touches, bit for bit, and what to do where that can't be.
 
     Returns:
         What was done, frame by frame; times in output ticks.
@@ -42,7 +45,10 @@ def restore(
         OutputError: the target can't be written; nothing is left under its name.
         EngineError: the engine isn't usable, or broke its promise.
         PlanError: the plan belongs to another film.
+        CannotSplice: `smart` is "only", and packets can't be kept; the message says why.
     """
+    if smart is not Smart.OFF:
+        return restore_smart(source, target, smart=smart, options=options, job=job, plan=plan)
     return run_file(source, target, verb=Restore(), options=options, job=job, plan=plan)
 
 

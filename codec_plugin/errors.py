@@ -12,6 +12,7 @@
     ├── PlanError (ValueError)            a plan that can't be read, is for another file, or was not kept
     ├── EngineError (RuntimeError)        an engine that isn't there, or that broke its promise
     │   └── CannotFill                    an engine says, with a reason, that it can't fill this gap
+    ├── VerificationFailed (RuntimeError) a restored film isn't what it must be
     └── Cancelled (RuntimeError)          the caller asked to stop
 
 A message says what happened, where (file, pts, slot), and what to do next.
@@ -67,6 +68,10 @@ class EngineError(CodecPluginError, RuntimeError):
 
 class CannotFill(EngineError):
     """An engine says that it can't fill this gap well; the message is the reason, shown in the report."""
+
+
+class VerificationFailed(CodecPluginError, RuntimeError):
+    """A restored film isn't what it must be; the message is the first thing found."""
 
 
 class Cancelled(CodecPluginError, RuntimeError):

@@ -20,6 +20,7 @@ from codec_plugin.media.packets import EARLY, HIDDEN, TWICE, UNTIMED, Packet
 from codec_plugin.media.probe import TimeKeeping
 from codec_plugin.media.readback import check_beginning, check_times
 from codec_plugin.media.reader import Reader, jumped_back
+from codec_plugin.media.sideinfo import SideNote
 from codec_plugin.media.source import Source, input_errors, is_seekable, open_input, packets_of, pick_video
 from codec_plugin.media.writer import Writer, check_target, copies_picture
 from codec_plugin.options import Duplicates, Repair, RestoreOptions
@@ -359,7 +360,8 @@ def _pump(reader: Reader, weaver: Weaver, writer: Writer, job: Job, *, total: in
             if isinstance(item, Packet):
                 writer.write_packet(item)
                 continue
-            writer.write_frame(item.frame, pts=item.pts)
+            note = SideNote(made_by=item.made_by) if item.made_by else None
+            writer.write_frame(item.frame, pts=item.pts, note=note)
             times.append(item.pts)
             made += item.made_by is not None
             job.progress(Progress(stage="restore", frames=len(times), total=total, made=made))

@@ -16,6 +16,7 @@ from codec_plugin.job import Job, Progress
 from codec_plugin.media.gops import CodedFilm, coded_film
 from codec_plugin.media.packets import is_flush
 from codec_plugin.media.readback import check_times
+from codec_plugin.media.sideinfo import SideNote, with_note_unit
 from codec_plugin.media.source import (
     InputContainer,
     Source,
@@ -25,7 +26,7 @@ from codec_plugin.media.source import (
     packets_of,
     pick_video,
 )
-from codec_plugin.media.splice import FORMATS, Splicer, every_sets, least_step, matched, sets_of
+from codec_plugin.media.splice import FORMATS, Encoded, Splicer, every_sets, least_step, matched, sets_of
 from codec_plugin.media.writer import Writer, check_target
 from codec_plugin.options import RestoreOptions, Smart
 from codec_plugin.plan import Action, RestorePlan
@@ -194,10 +195,10 @@ class _Smart:
 
     def _put(self, run: Run, writer: Writer, splicer: Splicer, first: Stretch) -> None:
         stretch = first if run is first.run else self._encode(run, writer)
-        pictures = self._film.pictures
+        coded = self._film.pictures
         step = least_step(self._film.time_base, form=writer.container.format.name)
-        before = pictures[run.start - 1].dts if run.start else (pictures[0].dts or 0) - step
-        following = pictures[run.stop] if run.stop < len(pictures) else None
+        before = coded[run.start - 1].dts if run.start else (coded[0].dts or 0) - step
+        following = coded[run.stop] if run.stop < len(coded) else None
         dts = fit_decode_times(
             [picture.pts for picture in stretch.pictures],
             [picture.dts for picture in stretch.pictures],
@@ -207,7 +208,8 @@ class _Smart:
         )
         is_open = following is not None and following.kind is not None and not following.kind.is_idr
         duration = round_half_up(1 / (self._workshop.rate * self._film.time_base))
-        splicer.put(stretch.pictures, dts, duration=duration, ends_at_open=is_open)
+        pictures = tuple(_marked(picture, stretch, codec=self._film.codec) for picture in stretch.pictures)
+        splicer.put(pictures, dts, duration=duration, ends_at_open=is_open)
         # Only what the report needs stays in memory.
         self._stretches.append(replace(stretch, pictures=()))
         self._again += len(stretch.pictures) - len(stretch.made_by)
@@ -260,3 +262,12 @@ class _Smart:
         if offset:
             notes.append(Note(kind="offset", text=f"all times moved by {float(offset):+.6f} s"))
         return notes
+
+
+def _marked(picture: Encoded, stretch: Stretch, *, codec: str) -> Encoded:
+    """A picture with a note that says who made it, where that isn't the source."""
+    made_by = stretch.made_by.get(picture.pts)
+    if made_by is None:
+        return picture
+    units = with_note_unit(picture.units, SideNote(made_by=made_by), codec=codec)
+    return replace(picture, units=tuple(bytes(unit) for unit in units))

@@ -32,7 +32,7 @@ LAYERS = (
     {"stretch"},
     {"splicecheck"},
     {"smart"},
-    {"api", "decoder", "thinning", "comparison"},
+    {"api", "decoder", "thinning", "comparison", "verification"},
     {"cli"},
     {"__main__"},
 )

@@ -32,6 +32,7 @@ from codec_plugin import (
 )
 from codec_plugin.media import pixels
 from codec_plugin.media.reader import Reader
+from codec_plugin.media.sideinfo import SideNote
 from codec_plugin.media.writer import Writer
 from tests.synth import MKV_FFV1, NTSC, Clip, digest_of, picture, planes_of, shown
 
@@ -164,11 +165,11 @@ class Spy:
                     self.memory["decoded"].append(item.planes[0].buffer_ptr)
                 yield item
 
-        def noting_write(writer: Writer, frame: VideoFrame, *, pts: int) -> None:
+        def noting_write(writer: Writer, frame: VideoFrame, *, pts: int, note: SideNote | None = None) -> None:
             self.written.append(frame)
             if any(frame is other for other in self.decoded):
                 self.memory["written"].append(frame.planes[0].buffer_ptr)
-            write(writer, frame, pts=pts)
+            write(writer, frame, pts=pts, note=note)
 
         patch.setattr(Reader, "items", noting_items)
         patch.setattr(Writer, "write_frame", noting_write)

@@ -24,6 +24,7 @@ _COMMANDS = {
     "thin": "codec_plugin.cli.thin:thin_command",
     "pipe": "codec_plugin.cli.pipe:pipe_command",
     "compare": "codec_plugin.cli.compare:compare_command",
+    "verify": "codec_plugin.cli.verify:verify_command",
     "engines": "codec_plugin.cli.engines:engines_command",
     "doctor": "codec_plugin.cli.engines:doctor_command",
 }

@@ -32,11 +32,12 @@ from codec_plugin.grids import Multiply, Resample, Restore, Verb, describe
 from codec_plugin.job import Job
 from codec_plugin.media.source import is_seekable
 from codec_plugin.media.writer import check_place
-from codec_plugin.options import FACTOR_RANGE, Duplicates, Repair, RestoreOptions
+from codec_plugin.options import FACTOR_RANGE, Duplicates, Repair, RestoreOptions, Smart
 from codec_plugin.plan import Action, RestorePlan
 from codec_plugin.planfile import plan_to_json
 from codec_plugin.report import RestoreReport, report_to_json
 from codec_plugin.runner import plan_file, run_file
+from codec_plugin.smart import restore_smart
 from codec_plugin.timing import show_rate
 
 _FASTEST_ENGINE = "blend"
@@ -64,9 +65,18 @@ _SHARED = together(
 )
 
 
+class _BareSmart(click.Command):
+    """Lets `--smart` stand without a value, which click would take from the word behind it."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        stop = args.index("--") if "--" in args else len(args)
+        words = [f"--smart={Smart.ONLY}" if word == "--smart" else word for word in args[:stop]]
+        return super().parse_args(ctx, words + args[stop:])
+
+
 def _command(name: str, *own: Callable[[Any], Any]) -> Callable[[Any], click.Command]:
     """A click command with IN, OUT, its own options, and those that all three share."""
-    return together(click.command(name), input_path(), output_path(), *own, _SHARED)
+    return together(click.command(name, cls=_BareSmart), input_path(), output_path(), *own, _SHARED)
 
 
 @_command("double")
@@ -100,10 +110,18 @@ def upsample(factor: int | None, fps: Fraction | None, **given: Any) -> None:
         show_default=True,
         help="Where no frame is missing by its time, decode once to look for damaged pictures.",
     ),
+    click.option(
+        "--smart",
+        type=click.Choice([str(value) for value in Smart]),
+        default=str(Smart.OFF),
+        metavar="[=auto]",
+        help="Keep every packet that no gap touches, bit for bit (H.264, HEVC); =auto encodes everything anew, "
+        "and says why, where that can't be.",
+    ),
 )
-def restore(look_inside: bool, **given: Any) -> None:
+def restore(look_inside: bool, smart: str, **given: Any) -> None:
     """Fill the gaps of a film and change nothing else."""
-    _run(Restore(), look_inside=look_inside, **given)
+    _run(Restore(), look_inside=look_inside, smart=Smart(smart), **given)
 
 
 def _run(
@@ -131,6 +149,7 @@ def _run(
     quiet: bool,
     drop_unsupported: bool,
     look_inside: bool = True,
+    smart: Smart = Smart.OFF,
     **encoding: Any,
 ) -> None:
     voice = Voice(verbosity=-1 if quiet else verbose)
@@ -169,7 +188,10 @@ def _run(
         if save_plan is not None:
             _save_plan(voice, save_plan, source, verb, options, job)
             return
-        done = run_file(source, target, verb=verb, options=options, job=job, plan=plan)
+        if smart is Smart.OFF:
+            done = run_file(source, target, verb=verb, options=options, job=job, plan=plan)
+        else:
+            done = restore_smart(source, target, smart=smart, options=options, job=job, plan=plan)
     if report is not None:
         write_json(report, report_to_json(done))
     _tell(voice, done)

@@ -26,6 +26,7 @@ from codec_plugin.media.nal import (
 )
 from codec_plugin.media.packets import AnyPacket, is_flush
 from codec_plugin.media.parameters import Sets, sets_in, sets_out_of_band
+from codec_plugin.media.sideinfo import SideNote, note_of
 from codec_plugin.media.source import films_of, open_input, packets_of, pick_video
 from codec_plugin.timing import Ticks, round_half_up
 
@@ -52,6 +53,8 @@ class CodedPicture:
     """Of what it is made of, whatever its framing: equal for two packets that decode alike."""
     sets: Sets = field(default_factory=dict)
     """The parameter sets that it brings along."""
+    note: SideNote | None = None
+    """What its note of ours says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +133,7 @@ def coded_picture(packet: AnyPacket, *, codec: str, length_size: int) -> CodedPi
         is_hidden=packet.is_discard,
         digest=_digest(units, data, codec=codec),
         sets=sets_in(units, codec=codec),
+        note=note_of(packet, codec=codec, length_size=length_size),
     )
 
 

@@ -32,6 +32,7 @@ from codec_plugin.media.passthrough import (
     is_unknown,
     shift,
 )
+from codec_plugin.media.sideinfo import SideNote, carries_notes, with_note
 from codec_plugin.media.source import is_cover_art
 from codec_plugin.media.target import check_place as check_place  # other modules take them from here
 from codec_plugin.media.target import check_target as check_target
@@ -85,6 +86,7 @@ class Writer:
         self._appearance, self._on_copy, self._tags = appearance, on_copy, dict(tags or {})
         self._copies: dict[int, Copy] = {}
         self._early: list[AnyPacket] = []
+        self._side_notes: dict[int, SideNote] = {}
         self._encoder: VideoStream | None = None
         self._encoded = 0
         self._drop_unsupported, self._copy_picture = drop_unsupported, copy_picture
@@ -128,11 +130,16 @@ class Writer:
             if stream.type != "attachment" and (self._copy_picture or stream.index != self._picture.index)
         )
 
-    def write_frame(self, frame: VideoFrame, *, pts: int) -> None:
-        """Encodes a frame to be shown at `pts`, in ticks of the output time base; they come in rising order."""
+    def write_frame(self, frame: VideoFrame, *, pts: int, note: SideNote | None = None) -> None:
+        """Encodes a frame to be shown at `pts`, in ticks of the output time base; they come in rising order.
+
+        A note travels with the picture where the codec carries notes.
+        """
         with output_errors(str(self.target)):
             if self._encoder is None:
                 self._begin(frame)
+            if note is not None:
+                self._side_notes[pts] = note
             assert self._encoder is not None
             frame.pts, frame.time_base = pts, self._time_base
             frame.pict_type = 0  # else the source's picture types bind the encoder
@@ -296,8 +303,17 @@ class Writer:
                 # x265 takes a stream's decode times from its second frame; of a single one the time is whatever
                 # lay in its memory.
                 packet.dts = packet.pts
-            shift(packet, self.offset)
-            self.container.mux(packet)
+            noted = self._noted(packet)
+            shift(noted, self.offset)
+            self.container.mux(noted)
+
+    def _noted(self, packet: AnyPacket) -> AnyPacket:
+        assert self.choice is not None  # there is a packet, so there was a frame
+        note = None if packet.pts is None else self._side_notes.pop(packet.pts, None)
+        codec = av.codec.Codec(self.choice.name, "w").canonical_name
+        if note is None or not carries_notes(codec):
+            return packet
+        return with_note(packet, note, codec=codec, length_size=0)
 
     def _mux_copied(self, packet: AnyPacket) -> None:
         copy = self._copies.get(packet.stream_index)
