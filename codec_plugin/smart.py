@@ -14,6 +14,7 @@ from codec_plugin.errors import CannotSplice
 from codec_plugin.grids import Restore
 from codec_plugin.job import Job, Progress
 from codec_plugin.media.gops import CodedFilm, coded_film
+from codec_plugin.media.nal import NAL_CODECS
 from codec_plugin.media.packets import is_flush
 from codec_plugin.media.readback import check_times
 from codec_plugin.media.sideinfo import SideNote, with_note_unit
@@ -105,6 +106,8 @@ def _spliced(
 def _check_possible(path: Path, target: Path, found: Scan, plan: RestorePlan, job: Job) -> None:
     if not isinstance(plan.verb, Restore):
         raise CannotSplice(f"the plan is to {plan.verb}, and only restore leaves packets untouched")
+    if found.info.video.codec not in NAL_CODECS:
+        raise CannotSplice(f"only H.264 and HEVC can be spliced, not {found.info.video.codec}")
     if not job.window.is_whole:
         raise CannotSplice("a preview begins and ends inside GOPs")
     if plan.options.deinterlace:
@@ -206,10 +209,9 @@ class _Smart:
             before=following.dts if following else None,
             step=step,
         )
-        is_open = following is not None and following.kind is not None and not following.kind.is_idr
         duration = round_half_up(1 / (self._workshop.rate * self._film.time_base))
         pictures = tuple(_marked(picture, stretch, codec=self._film.codec) for picture in stretch.pictures)
-        splicer.put(pictures, dts, duration=duration, ends_at_open=is_open)
+        splicer.put(pictures, dts, duration=duration, ends_at_open=run.ends_at_open)
         # Only what the report needs stays in memory.
         self._stretches.append(replace(stretch, pictures=()))
         self._again += len(stretch.pictures) - len(stretch.made_by)

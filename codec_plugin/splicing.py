@@ -34,6 +34,12 @@ class Run:
     """The first time shown after the run; None where it ends the film."""
     decode_from: int
     """The packet that decoding must begin with for the run's first left neighbour to be whole."""
+    ends_at_open: bool
+    """Whether an HEVC random-access point that is no IDR follows.
+
+    Behind an end of sequence a decoder takes it for a beginning; it then forgets what it had still to show (H.265,
+    C.5.2.2), so that nothing may be left over: such a run must not reorder its pictures.
+    """
     tasks: tuple[FillTask, ...]
     """What is made in it."""
 
@@ -61,6 +67,9 @@ class _Places:
     """Packets that decoding can begin with: IDR; HEVC's CRA and BLA too."""
     leading: dict[int, int]
     """Of the cuts, those whose leading pictures refer to what was before: how many of them follow it."""
+
+    not_idr: frozenset[int]
+    """Of the cuts, those that are no IDR."""
 
     def is_parting(self, index: int) -> bool:
         """Whether everything before a packet is shown before everything from it on."""
@@ -143,7 +152,8 @@ def _places(film: CodedFilm) -> _Places:
     lowest = np.minimum.accumulate(times[::-1])[::-1]
     highest: npt.NDArray[np.int64] = np.maximum.accumulate(times)
     leading = {cut: count for cut in cuts if (count := _open_leading(film, cut))}
-    return _Places(times=times, highest=highest, lowest=lowest, cuts=tuple(cuts), leading=leading)
+    not_idr = frozenset(cut for cut in cuts if not (kind := film.pictures[cut].kind) or not kind.is_idr)
+    return _Places(times=times, highest=highest, lowest=lowest, cuts=tuple(cuts), leading=leading, not_idr=not_idr)
 
 
 def _open_leading(film: CodedFilm, cut: int) -> int:
@@ -188,6 +198,7 @@ def _run(places: _Places, start: int, stop: int, tasks: Sequence[FillTask], *, c
         after_pts=int(places.highest[start - 1]) if start else None,
         before_pts=None if stop == count else places.shown_from(stop),
         decode_from=_whole_from(places, left),
+        ends_at_open=stop in places.not_idr,
         tasks=tuple(tasks),
     )
 

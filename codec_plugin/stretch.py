@@ -82,7 +82,7 @@ class Workshop:
                 if not run.shows(item.pts):
                     continue
                 if encoder is None:
-                    choice, encoder = self._encoder(reader, item.frame, writer)
+                    choice, encoder = self._encoder(reader, item.frame, writer, run)
                 if item.made_by is not None:
                     made_by[item.pts] = item.made_by
                 pictures += encoder.encode(item.frame, pts=item.pts)
@@ -121,7 +121,7 @@ class Workshop:
                 assert isinstance(item, OutputFrame)  # no packets were asked for
                 yield item
 
-    def _encoder(self, reader: Reader, frame: Frame, writer: Writer) -> tuple[EncoderChoice, StretchEncoder]:
+    def _encoder(self, reader: Reader, frame: Frame, writer: Writer, run: Run) -> tuple[EncoderChoice, StretchEncoder]:
         look = reader.appearance or appearance_of(frame)
         film = Film(
             codec=self.film.codec,
@@ -132,7 +132,8 @@ class Workshop:
             hdr=look.hdr,
             is_hdr=look.tags.is_hdr,
         )
-        choice = choose_encoder(self.splice.options, container=writer.container, film=film)
+        options = self.splice.unordered if run.ends_at_open else self.splice.options
+        choice = choose_encoder(options, container=writer.container, film=film)
         stream = reader.stream
         aspect = stream.codec_context.sample_aspect_ratio or stream.sample_aspect_ratio
         return choice, StretchEncoder(choice, film=film, look=look, aspect=aspect)

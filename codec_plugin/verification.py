@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections import Counter, defaultdict, deque
+from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -141,34 +141,39 @@ def _time_failures(film: CodedFilm) -> Iterator[str]:
 
 
 class _Nearest:
-    """Finds the source's times beside the restored film's, give or take what both containers round."""
+    """Finds the source's packets beside the restored film's times, give or take what both containers round."""
 
     def __init__(self, old: CodedFilm, new: CodedFilm, offset: Fraction) -> None:
-        self._seconds = sorted({p.pts * old.time_base for p in old.pictures if p.pts is not None and not p.is_hidden})
+        shown = [p for p in old.pictures if p.pts is not None and not p.is_hidden]
+        self._pictures = sorted(shown, key=lambda picture: picture.pts or 0)
+        self._seconds = [(picture.pts or 0) * old.time_base for picture in self._pictures]
         self._offset, self._tick = offset, new.time_base
-        self._slack = (old.time_base + new.time_base) if old.time_base != new.time_base else Fraction(0)
+        self._slack = slack(old, new)
 
-    def has(self, pts: int) -> bool:
-        """Whether the source shows something at a time of the restored film."""
+    def at(self, pts: int) -> list[CodedPicture]:
+        """What the source shows at a time of the restored film: one packet, or none."""
         wanted = pts * self._tick - self._offset
-        index = bisect_left(self._seconds, wanted - self._slack)
-        return index < len(self._seconds) and self._seconds[index] <= wanted + self._slack
+        start = bisect_left(self._seconds, wanted - self._slack)
+        stop = bisect_right(self._seconds, wanted + self._slack)
+        return self._pictures[start:stop]
+
+
+def slack(old: CodedFilm, new: CodedFilm) -> Fraction:
+    """Seconds that containers with other ticks may move a frame by."""
+    return old.time_base + new.time_base if old.time_base != new.time_base else Fraction(0)
 
 
 def _packets(old: CodedFilm, new: CodedFilm, offset: Fraction) -> tuple[Piece, ...]:
     nearest = _Nearest(old, new, offset)
-    unused: defaultdict[bytes, deque[CodedPicture]] = defaultdict(deque)
-    for picture in old.pictures:
-        unused[picture.digest].append(picture)
     pieces = []
     for picture in new.pictures:
         if picture.pts is None or picture.is_hidden:
             continue
         made_by = picture.note.made_by if picture.note else None
-        if unused[picture.digest]:
-            unused[picture.digest].popleft()
+        there = nearest.at(picture.pts)
+        if any(picture.digest == own.digest for own in there):
             origin = Origin.COPIED
-        elif made_by is None and nearest.has(picture.pts):
+        elif made_by is None and there:
             origin = Origin.REENCODED
         else:
             origin = Origin.MADE
@@ -181,7 +186,7 @@ class _Frames:
 
     def __init__(self, old: CodedFilm, new: CodedFilm, offset: Fraction, packets: dict[int, Piece]) -> None:
         self._old, self._new, self._offset, self._packets = old, new, offset, packets
-        self._slack = (old.time_base + new.time_base) if old.time_base != new.time_base else Fraction(0)
+        self._slack = slack(old, new)
         self.pieces: list[Piece] = []
         self.failures: list[str] = []
         self.notes: list[str] = []

@@ -91,6 +91,11 @@ def sort_of(sets: Mapping[SetKey, bytes], *, codec: str) -> CodedSort | None:
     return CodedSort(profile_idc=sps[3] & 31, level_idc=sps[14], is_high_tier=bool(sps[3] >> 5 & 1))
 
 
+def sequence_sets(sets: Iterable[Mapping[SetKey, bytes]], *, codec: str) -> set[bytes]:
+    """The different sequence parameter sets among some."""
+    return {unit for some in sets for (kind, _), unit in some.items() if kind == _SPS[codec]}
+
+
 def free_id(sets: Iterable[Mapping[SetKey, bytes]]) -> int | None:
     """An H.264 parameter-set id that none of some sets has; None where all 32 are taken."""
     taken = {number for some in sets for _, number in some}

@@ -86,6 +86,7 @@ def _levels(frame: Frame) -> npt.NDArray[np.float32]:
         luma /= 1 << frame.format.components[0].bits - 8
     for axis, fields in enumerate(_GRID):
         edges = np.linspace(0, luma.shape[axis], min(fields, luma.shape[axis]), endpoint=False).astype(np.intp)
-        sizes = np.diff(np.append(edges, luma.shape[axis]))
-        luma = np.add.reduceat(luma, edges, axis=axis) / (sizes if axis else sizes[:, None]).astype(np.float32)
+        sizes = np.diff(np.append(edges, luma.shape[axis])).astype(np.float32)
+        luma = np.add.reduceat(luma, edges, axis=axis, dtype=np.float32)
+        luma /= sizes if axis else sizes[:, None]
     return luma

@@ -22,6 +22,7 @@ from codec_plugin.media.parameters import (
     Sets,
     free_id,
     missing_sets,
+    sequence_sets,
     sets_in,
     sort_of,
     with_more_sets,
@@ -61,8 +62,11 @@ class Splice:
 
     options: EncodeOptions
     """The encoder, and what it is told."""
-    codec: str
-    """FFmpeg's name of the codec."""
+
+    @property
+    def unordered(self) -> EncodeOptions:
+        """The same, with every picture shown as soon as it is decoded."""
+        return replace(self.options, extra={**self.options.extra, "bf": "0"})
 
 
 def matched(options: EncodeOptions, *, film: CodedFilm, reorder_depth: int, every_set: Iterable[Sets]) -> Splice:
@@ -82,7 +86,9 @@ def matched(options: EncodeOptions, *, film: CodedFilm, reorder_depth: int, ever
         raise CannotSplice("it has no sequence parameter set to match")
     extra = dict(options.extra)
     own = ["open-gop=0"]
-    extra |= {"bf": "0"} if reorder_depth == 0 else {}
+    if reorder_depth == 0 or len(sequence_sets(sets, codec=film.codec)) > 1:
+        # A decoder that was told of no reordering shows pictures at once: those of a splice must then come in order.
+        extra["bf"] = "0"
     if reorder_depth == 1:
         own.append("b-pyramid=0")
     if film.codec == "h264":
@@ -98,7 +104,7 @@ def matched(options: EncodeOptions, *, film: CodedFilm, reorder_depth: int, ever
         extra["profile"] = _HEVC_PROFILES[sort.profile_idc]
     key = _PARAMS_KEY[film.codec]
     extra[key] = ":".join([*filter(None, [extra.get(key)]), *own])
-    return Splice(options=replace(options, encoder=name, extra=extra), codec=film.codec)
+    return Splice(options=replace(options, encoder=name, extra=extra))
 
 
 class StretchEncoder:
@@ -152,7 +158,8 @@ class Splicer:
     """Writes packets that stay and pictures that are new into one stream, each with the parameter sets it needs.
 
     Length-prefixed packets for MPEG-TS become start-coded ones here. Packets that stay are written as they are,
-    unless the decoder would lack a parameter set: then that goes before the packet's own units.
+    unless a decoder could lack a parameter set, or have another of its id: then that goes before the packet's own
+    units, at every random-access point. H.264 splices get ids of their own, so that this is for HEVC and MPEG-TS.
     """
 
     def __init__(self, writer: Writer, *, source: VideoStream, film: CodedFilm) -> None:
@@ -161,6 +168,7 @@ class Splicer:
         self._length_size = 0 if self._restates else film.length_size
         self._needed: Sets = dict(film.sets)
         self._known: Sets = {}
+        self._header: Sets = {}
         self._more: Sets = {}
         self.mended = 0
         """Packets that stay and got parameter sets put before their own units."""
@@ -169,7 +177,8 @@ class Splicer:
         """Tells which parameter sets the new pictures have, before anything is written."""
         self._more = dict(more)
         if self._film.length_size and not self._restates:
-            self._known = dict(self._film.sets) | (self._more if self._film.codec == "h264" else {})
+            self._header = dict(self._film.sets) | (self._more if self._film.codec == "h264" else {})
+            self._known = dict(self._header)
 
     def shape(self, target: VideoStream) -> None:
         """Readies the output stream, before its header is written."""
@@ -186,7 +195,9 @@ class Splicer:
         packet.dts = picture.dts
         self._needed |= picture.sets
         is_entry = picture.kind is not None and picture.kind.is_random_access
-        known = {} if self._restates and is_entry else self._known
+        clashes = any(self._more.get(key, unit) != unit for key, unit in self._needed.items())
+        # Who seeks from a splice to here has the splice's sets in force, if they have the same ids.
+        known = {} if self._restates or clashes else self._known
         lacking = missing_sets(self._needed, known=known | picture.sets) if is_entry else []
         self._known |= self._needed if is_entry else picture.sets
         if not lacking and self._length_size == self._film.length_size:
@@ -215,7 +226,7 @@ class Splicer:
         for number, (picture, time) in enumerate(zip(pictures, dts, strict=True)):
             codec = self._film.codec
             sets = sets_in(picture.units, codec=codec)
-            spare = not self._restates and all(self._known.get(key) == unit for key, unit in sets.items())
+            spare = all(self._header.get(key) == unit for key, unit in sets.items())
             units = [unit for unit in picture.units if not (spare and is_parameter_set(unit, codec=codec))]
             self._known |= sets
             if ends_at_open and number == len(pictures) - 1:
