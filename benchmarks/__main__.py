@@ -1,8 +1,9 @@
-"""`python -m benchmarks quality|speed|tables`."""
+"""`python -m benchmarks quality|speed|smart|tables`."""
 
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
 
 import click
@@ -12,6 +13,7 @@ from benchmarks.machine import this_machine
 from benchmarks.peers import Peer, peers
 from benchmarks.quality import QualityRow, measure_case
 from benchmarks.results import RESULTS, QualityResult, SpeedResult, save
+from benchmarks.smart import KEYINTS, SmartResult, gapped_film, measure_smart, save_smart
 from benchmarks.speed import SIZES, SpeedRow, measure_speed
 from benchmarks.tables import refresh
 
@@ -91,6 +93,23 @@ def speed(
     for dropped in (1, 3):
         rows += measure_speed(case, peers=everyone, sizes=sizes, dropped=dropped, rounds=rounds, tell=_tell)
     save(SpeedResult(command=_command(clips), machine=this_machine(), rows=tuple(rows)), output)
+
+
+@main.command()
+@click.option("--film", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--preset", default="medium", show_default=True, help="Of x264, both times.")
+@click.option("--keep", type=click.Path(file_okay=False, path_type=Path), help="Folder for the films made on the way.")
+@click.option("--output", type=click.Path(path_type=Path), default=RESULTS / "smart.json")
+def smart(film: Path, preset: str, keep: Path | None, output: Path) -> None:
+    """Restores a film of ten minutes with five gaps, smart and whole; key frames every 60 and every 250 frames."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = keep or Path(scratch)
+        rows = []
+        for keyint in KEYINTS:
+            source = gapped_film(film, keyint=keyint, folder=folder)
+            rows.append(measure_smart(source, preset=preset, folder=Path(scratch), tell=_tell))
+            typed = f"python -m benchmarks smart --film {film.name} --preset {preset}"
+            save_smart(SmartResult(command=typed, machine=this_machine(), rows=tuple(rows)), output)
 
 
 @main.command()

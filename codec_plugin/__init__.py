@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from codec_plugin.planfile import load_plan, plan_to_json
     from codec_plugin.report import RestoreReport, report_to_json
     from codec_plugin.runner import plan_file
-    from codec_plugin.thinning import Thinning, thin
+    from codec_plugin.thinning import DropTimes, Thinning, thin
     from codec_plugin.timeline.gaps import Cause, Gap
     from codec_plugin.timeline.scan import Scan, scan
     from codec_plugin.timing import FrameClock, Timestamp
@@ -73,7 +73,7 @@ _HOMES = {
     "report": "RestoreReport report_to_json",
     "job": "Job Progress",
     "runner": "plan_file",
-    "thinning": "Thinning thin",
+    "thinning": "DropTimes Thinning thin",
     "timeline.gaps": "Cause Gap",
     "timeline.scan": "Scan scan",
     "timing": "FrameClock Timestamp",
@@ -93,6 +93,7 @@ __all__ = [
     "Color",
     "Comparison",
     "DamagedInput",
+    "DropTimes",
     "Duplicates",
     "EncodeOptions",
     "Engine",

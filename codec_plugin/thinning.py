@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,11 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
+from codec_plugin.dropmap import drop_notes, drop_tags
 from codec_plugin.errors import Cancelled, OptionError
 from codec_plugin.job import Job, Progress
-from codec_plugin.media.packets import Packet
+from codec_plugin.media.packets import Packet, packet_table
 from codec_plugin.media.readback import check_times
 from codec_plugin.media.reader import Frame, Reader
+from codec_plugin.media.sideinfo import SideNote
 from codec_plugin.media.source import Source
 from codec_plugin.media.writer import Writer, check_target
 from codec_plugin.options import RATE_RANGE, RestoreOptions
@@ -79,7 +81,17 @@ class DropRanges:
         return cls(ranges=tuple(ranges))
 
 
-Pattern = KeepEvery | KeepRate | DropRanges
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropTimes:
+    """Frames named by their times go."""
+
+    pts: tuple[int, ...]
+    """In source ticks."""
+    engine: str | None = None
+    """Who was seen to make them again well; goes into the stream's notes."""
+
+
+Pattern = KeepEvery | KeepRate | DropRanges | DropTimes
 """Which frames go."""
 
 
@@ -95,6 +107,8 @@ class Thinning:
     """The encoder and what it was told: the quality that the rest was re-encoded with."""
     offset: Fraction
     """Seconds that all times were moved by."""
+    byte_count: int
+    """Bytes of the picture stream that was written."""
     notes: tuple[Note, ...]
     """What else there is to know: the scan's notes, what was counted, what the container could not hold."""
 
@@ -114,6 +128,8 @@ def choose_dropped(found: Scan, pattern: Pattern) -> tuple[int, ...]:
         if isinstance(pattern, KeepEvery):
             slots = [segment.clock.slot_of(p) - segment.clock.slot_of(pts[0]) for p in pts] if segment.clock else None
             kept = {p for i, p in enumerate(pts) if (slots[i] if slots else i) % pattern.n == 0}
+        elif isinstance(pattern, DropTimes):
+            kept = set(pts).difference(pattern.pts)
         elif isinstance(pattern, KeepRate):
             kept = _nearest(pts, period=1 / (pattern.rate * found.timeline.time_base))
         else:
@@ -152,6 +168,7 @@ def thin(
     found = scan(source, options=options, video=job.video, window=job.window)
     check_source(found, options)
     dropped = choose_dropped(found, pattern)
+    engine = pattern.engine if isinstance(pattern, DropTimes) else None
     main = found.timeline.main
     clock = main.clock if main else None
     rate = (clock.rate if clock else main.fit.rate_from_content if main else None) or Fraction(25)
@@ -169,11 +186,14 @@ def thin(
             offset=-max(job.window.bounds(reader.info)[0], Fraction(0)),
             drop_unsupported=job.drop_unsupported,
             appearance=lambda: reader.appearance,
+            tags=drop_tags(found, dropped, engine=engine),
         ) as writer,
     ):
-        written = _copy_kept(reader, writer, set(dropped), job, total=found.timeline.frame_count)
+        side_notes = drop_notes(found, dropped, engine=engine)
+        written = _copy_kept(reader, writer, set(dropped), side_notes, job, total=found.timeline.frame_count)
         writer.finish()
         offset = check_times(writer, written, time_base=found.timeline.time_base)
+        byte_count = packet_table(writer.part, ordinal=writer.picture_ordinal).byte_count
         writer.commit()
     notes = [Note(kind="scan", text=text) for text in found.notes]
     notes += [Note(kind="lost", text=str(loss)) for loss in writer.losses]
@@ -184,11 +204,14 @@ def thin(
         dropped=dropped,
         encoder=writer.choice.describe(),
         offset=offset,
+        byte_count=byte_count,
         notes=tuple(notes),
     )
 
 
-def _copy_kept(reader: Reader, writer: Writer, dropped: set[int], job: Job, *, total: int) -> Ticks:
+def _copy_kept(
+    reader: Reader, writer: Writer, dropped: set[int], notes: Mapping[int, SideNote], job: Job, *, total: int
+) -> Ticks:
     seen = 0
     times = array("q")
     with closing(ahead(reader.items(copied=writer.copied_indices), depth=_DEPTH)) as items:
@@ -201,7 +224,7 @@ def _copy_kept(reader: Reader, writer: Writer, dropped: set[int], job: Job, *, t
                 seen += 1
                 if item.pts not in dropped:
                     times.append(item.pts)
-                    writer.write_frame(item, pts=item.pts)
+                    writer.write_frame(item, pts=item.pts, note=notes.get(item.pts))
                 job.progress(Progress(stage="thin", frames=seen, total=total, made=0))
     return np.asarray(times, dtype=np.int64)
 

@@ -32,7 +32,9 @@ LAYERS = (
     {"stretch"},
     {"splicecheck"},
     {"smart"},
-    {"api", "decoder", "thinning", "comparison", "verification"},
+    {"api", "decoder", "comparison", "verification", "dropmap", "candidates"},
+    {"thinning"},
+    {"closedloop"},
     {"cli"},
     {"__main__"},
 )

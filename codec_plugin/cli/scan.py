@@ -103,6 +103,13 @@ def scan_to_json(found: Scan) -> dict[str, Any]:
         ],
         "cuts": None if inspection is None else list(inspection.cuts),
         "decoded": None if inspection is None else inspection.counts,
+        "drop_map": {
+            "rate": str(found.side.rate) if found.side.rate else None,
+            "engine": found.side.engine,
+            "dropped": found.side.dropped,
+            "objections": list(found.side.objections),
+        },
+        "made": [[pts, name] for pts, name in found.side.made],
         "skipped": found.skipped,
         "notes": list(found.notes),
     }

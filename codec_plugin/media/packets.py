@@ -17,7 +17,9 @@ from av.container import InputContainer
 from av.packet import Packet as Packet
 from av.video.stream import VideoStream
 
+from codec_plugin.media.nal import length_size_of
 from codec_plugin.media.probe import TimeKeeping, VideoInfo, probe_video
+from codec_plugin.media.sideinfo import SideNote, note_of
 from codec_plugin.media.source import films_of, open_input, packets_of
 from codec_plugin.timing import Ticks, round_half_up
 
@@ -63,6 +65,10 @@ class PacketTable:
     """What was left out, by reason: a count each."""
     packet_count: int
     """Packets in the file, shown or not."""
+    byte_count: int
+    """Bytes of them all."""
+    notes: tuple[tuple[int, SideNote], ...]
+    """The notes of ours that travel in the stream, each with its picture's time, rising."""
     ended_early: str | None
     """FFmpeg's words where the file broke off; None where it ended as it should."""
 
@@ -75,7 +81,9 @@ class _Rows:
     dts: list[int]
     key: list[bool]
     skipped: Counter[str]
+    notes: list[tuple[int, SideNote]]
     count: int = 0
+    byte_count: int = 0
     first_key: int | None = None
 
 
@@ -94,7 +102,8 @@ def read_packets(container: InputContainer, *, video: VideoStream, info: VideoIn
     Theora, dropped frames in AVI), pictures before the first random-access point, second pictures at one time.
     """
     digest = hashlib.sha256()
-    rows = _Rows([], [], [], Counter())
+    rows = _Rows([], [], [], Counter(), [])
+    length_size = length_size_of(video.codec_context.extradata, codec=info.codec)
     ended_early = None
     count = 0
     try:
@@ -104,6 +113,9 @@ def read_packets(container: InputContainer, *, video: VideoStream, info: VideoIn
             row = (packet.pts, packet.dts, packet.size, packet.is_keyframe, packet.is_discard)
             count += 1
             digest.update(repr(row).encode())
+            rows.byte_count += packet.size
+            if packet.pts is not None and (note := note_of(packet, codec=info.codec, length_size=length_size)):
+                rows.notes.append((packet.pts, note))
             if rows.first_key is None and packet.is_keyframe:
                 rows.first_key = packet.pts
             _add(rows, packet, codec=info.codec)
@@ -150,6 +162,8 @@ def _table(rows: _Rows, *, info: VideoInfo, digest: str, ended_early: str | None
         digest=digest,
         skipped=+rows.skipped,
         packet_count=rows.count,
+        byte_count=rows.byte_count,
+        notes=tuple(sorted(rows.notes, key=lambda timed: timed[0])),
         ended_early=ended_early,
     )
 

@@ -11,6 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any, TypeAlias
+
+from av.packet import Packet
 
 from codec_plugin.media.nal import (
     NAL_CODECS,
@@ -21,7 +24,8 @@ from codec_plugin.media.nal import (
     unescaped,
     unit_type,
 )
-from codec_plugin.media.packets import AnyPacket, Packet
+
+AnyPacket: TypeAlias = "Packet[Any]"
 
 NOTE_UUID = bytes.fromhex("44d7076185064f7396f97abb19241f0c")
 """Names a note as ours."""

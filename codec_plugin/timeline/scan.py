@@ -15,6 +15,7 @@ from codec_plugin.options import Duplicates, Repair, RestoreOptions
 from codec_plugin.timeline.gaps import Cause, Gap, bad_frames, dropped
 from codec_plugin.timeline.inspect import Inspection, Look, inspect
 from codec_plugin.timeline.segments import Timeline, build_timeline
+from codec_plugin.timeline.sidemap import SideMap, read_side_map
 from codec_plugin.timing import RateCandidate, RateSource, show_rate, show_time
 
 _UNFINISHED_S = 1  # seconds that the pictures may end before the header's duration
@@ -45,6 +46,8 @@ class Scan:
     """What was left out of the timeline, by reason."""
     inspection: Inspection | None
     """What decoding showed; None for a scan that only demuxed."""
+    side: SideMap
+    """What travels with the stream: a map of frames left out, marks of frames made."""
     notes: tuple[str, ...]
     """What a user should know."""
 
@@ -83,11 +86,12 @@ def scan(
         InputError: the file can't be read, or has no video.
     """
     options = options or RestoreOptions()
-    info, table = _read(source, video)
+    info, table, tags = _read(source, video)
+    side = read_side_map(table, tags)
     timeline = build_timeline(
         table.pts,
         time_base=table.time_base,
-        candidates=(candidates := _candidates(info.video, options.rate)),
+        candidates=(candidates := _candidates(info.video, options.rate, side)),
         max_gap=options.max_gap,
         breaks=table.breaks,
     )
@@ -111,18 +115,22 @@ def scan(
         candidates=candidates,
         skipped=dict(table.skipped),
         inspection=inspection,
-        notes=tuple(_notes(info, timeline, table, whole=window is None or window.is_whole)),
+        side=side,
+        notes=(
+            *side.notes(timeline.time_base),
+            *_notes(info, timeline, table, whole=window is None or window.is_whole),
+        ),
     )
 
 
-def _read(source: Source, video: int | None) -> tuple[SourceInfo, PacketTable]:
+def _read(source: Source, video: int | None) -> tuple[SourceInfo, PacketTable, dict[str, str]]:
     name = source_name(source)
     container = open_input(source)
     try:
         stream = pick_video(container, video)
         info = probe_source(container, video=stream, name=name)
         with input_errors(name):
-            return info, read_packets(container, video=stream, info=info.video)
+            return info, read_packets(container, video=stream, info=info.video), dict(container.metadata)
     finally:
         container.close()
         if not isinstance(source, str) and hasattr(source, "seek"):
@@ -160,9 +168,10 @@ def _length(table: PacketTable) -> str:
     return show_time(int(table.pts[-1] - table.pts[0]) * table.time_base)
 
 
-def _candidates(video: VideoInfo, rate: Fraction | None) -> tuple[RateCandidate, ...]:
+def _candidates(video: VideoInfo, rate: Fraction | None, side: SideMap) -> tuple[RateCandidate, ...]:
     claims = (
         (rate, RateSource.USER),
+        (side.rate, RateSource.DROP_MAP),
         (video.rate_from_codec, RateSource.CODEC),
         (video.rate_from_header, RateSource.HEADER),
     )
