@@ -137,19 +137,22 @@ class StretchEncoder:
             unknown = ", ".join(f"{key}={value}" for key, value in context.options.items())
             raise CannotHold(f"{choice.name} knows no such option: {unknown}")
         self._context, self._time_base = context, film.time_base
+        self._frames = 0
 
     def encode(self, frame: VideoFrame | None, *, pts: int = 0) -> Iterator[Encoded]:
         """The pictures that one more frame brings out; None for the last ones."""
         if frame is not None:
+            self._frames += 1
             frame.pts, frame.time_base = pts, self._time_base
             frame.pict_type = 0  # else the source's picture types bind the encoder
         for packet in self._context.encode(frame):
             assert packet.pts is not None  # encoders time what they make
             assert packet.dts is not None
+            lone = self._frames == 1  # of a single frame x265 leaves the decode time undefined
             yield Encoded(
                 units=tuple(bytes(unit) for unit in nal_units(memoryview(packet), length_size=0)),
                 pts=packet.pts,
-                dts=packet.dts,
+                dts=packet.pts if lone else packet.dts,
                 is_key=packet.is_keyframe,
             )
 
