@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module, util
+from threading import Lock
 from typing import Protocol, cast
 
 from modelrt.errors import RuntimeNotInstalled
@@ -13,7 +14,7 @@ from modelrt.session import Session
 _INSTALL = {
     Runtime.OPENVINO: "pip install openvino",
     Runtime.ONNXRUNTIME: "pip install onnxruntime",
-    Runtime.TORCH: "pip install torch --index-url https://download.pytorch.org/whl/cpu",
+    Runtime.TORCH: "pip install torch",
 }
 
 
@@ -27,6 +28,10 @@ class Backend(Protocol):
     def load(self, model: Model, *, options: SessionOptions) -> Session:
         """Compiles a model."""
         ...
+
+
+_OPENING = Lock()
+"""One session is opened at a time: OpenVINO 2026.4 deadlocks where two threads look at new models' ports."""
 
 
 def is_installed(runtime: Runtime) -> bool:
@@ -67,4 +72,5 @@ def open_session(model: Model, *, runtime: Runtime, options: SessionOptions | No
         PrecisionUnsupported: this runtime or processor can't compute in that precision.
         TensorMismatch: `options.shapes` doesn't fit the model.
     """
-    return backend(runtime).load(model, options=options or SessionOptions())
+    with _OPENING:
+        return backend(runtime).load(model, options=options or SessionOptions())

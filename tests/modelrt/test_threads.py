@@ -14,7 +14,7 @@ from tests.modelrt.test_parity import SMALL
 
 def run(code: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False, timeout=60)
 
 
 def test_importing_loads_no_runtime() -> None:
@@ -59,3 +59,20 @@ def test_a_runtime_that_is_not_installed_is_named_with_how_to_install_it(runtime
     error = run(code).stderr
     assert "RuntimeNotInstalled" in error
     assert f"pip install {runtime.value}" in error
+
+
+@pytest.mark.skipif(not is_installed(Runtime.OPENVINO), reason="the runtime openvino is not installed")
+def test_sessions_may_be_opened_by_several_threads_at_once() -> None:
+    code = (
+        "import numpy as np\nfrom pathlib import Path\n"
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "from modelrt import *\n"
+        f"model = OnnxModel.from_file(Path({str(SMALL)!r}))\n"
+        "given = {'picture': np.zeros((1, 3, 6, 8), np.float32), 'places': np.zeros((1, 4, 4, 2), np.float32)}\n"
+        "def opened(_):\n"
+        "    with open_session(model, runtime=Runtime.OPENVINO) as session:\n"
+        "        return session.run(given)['sampled'].shape\n"
+        "with ThreadPoolExecutor(4) as pool:\n"
+        "    print(set(pool.map(opened, range(24))))\n"
+    )
+    assert run(code).stdout.strip() == "{(1, 4, 4, 4)}"
