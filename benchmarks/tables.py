@@ -37,6 +37,30 @@ def quality_table(result: QualityResult) -> str:
     return "\n".join([legend, "", *lines, "", _origin(result.command, result.machine)])
 
 
+_FAMILIES = {"minterpolate": "minterpolate, its best mode", "MV": "MVTools or MVUtensils, the better"}
+
+
+def summary_table(result: QualityResult) -> str:
+    """PSNR alone; of each family of peers the best, which may be another one in each row."""
+    names = list(dict.fromkeys(_family(name) for name in peer_names(result.rows)))
+    lines = [_line("clip", "dropped", *names), _line(*["---"] * (2 + len(names)))]
+    for clip, dropped in sorted({(row.clip, row.dropped) for row in result.rows}):
+        best: dict[str, float] = {}
+        for row in result.rows:
+            if (row.clip, row.dropped) == (clip, dropped):
+                name = _family(row.peer)
+                best[name] = max(best.get(name, 0.0), row.summary.psnr_db)
+        top = max(best.values())
+        shown = (f"**{best[name]:.2f}**" if best[name] == top else f"{best[name]:.2f}" for name in names)
+        lines.append(_line(clip, str(dropped), *shown))
+    legend = "Luma PSNR in dB, means over the frames made; SSIM and the worst tenth stand in benchmarks/README.md."
+    return "\n".join([legend, "", *lines, "", _origin(result.command, result.machine)])
+
+
+def _family(peer: str) -> str:
+    return next((family for prefix, family in _FAMILIES.items() if peer.startswith(prefix)), peer)
+
+
 def speed_table(result: SpeedResult) -> str:
     """A row for each peer, a column for each size and gap."""
     columns = list(dict.fromkeys((row.width, row.height, row.dropped) for row in result.rows))
@@ -66,6 +90,7 @@ def refresh(*, results: Path, check: bool) -> list[Path]:
     """
     makers: dict[str, Callable[[], str]] = {
         "quality": lambda: quality_table(load_quality(results / "quality.json")),
+        "summary": lambda: summary_table(load_quality(results / "quality.json")),
         "speed": lambda: speed_table(load_speed(results / "speed.json")),
     }
 
