@@ -1,4 +1,4 @@
-"""`python -m benchmarks quality|speed|smart|tables`."""
+"""`python -m benchmarks quality|speed|smart|fcvg|tables`."""
 
 from __future__ import annotations
 
@@ -93,6 +93,15 @@ def speed(
     for dropped in (1, 3):
         rows += measure_speed(case, peers=everyone, sizes=sizes, dropped=dropped, rounds=rounds, tell=_tell)
     save(SpeedResult(command=_command(clips), machine=this_machine(), rows=tuple(rows)), output)
+
+
+@main.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def fcvg(arguments: tuple[str, ...]) -> None:
+    """FCVG at full size on an NVIDIA GPU, beside the public code; --help says more."""
+    from benchmarks import fcvg_gpu
+
+    fcvg_gpu.main(arguments)
 
 
 @main.command()

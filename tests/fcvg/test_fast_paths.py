@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ torch = pytest.importorskip("torch", reason="the fcvg extra is not installed")
 pytest.importorskip("diffusers", reason="the fcvg extra is not installed")
 pytest.importorskip("transformers", reason="the fcvg extra is not installed")
 
+from torch._dynamo.testing import CompileCounter
 from torch.nn import functional
 
 from codec_plugin.errors import Cancelled, CannotFill, EngineError
@@ -185,6 +187,24 @@ def test_a_folded_network_is_one_graph_too() -> None:
     torch._dynamo.reset()
 
 
+def test_a_second_clip_compiles_nothing() -> None:
+    """Folding puts new tables in place for each clip; the compiled network has to take them as they come."""
+    counter = CompileCounter()
+    compiled = copy.deepcopy(networks.unet())
+    compiled.compile(fullgraph=True, backend=counter)
+    settings = SampleSettings(steps=2)
+
+    first = latents_of(settings, frames=FRAMES, unet=compiled)
+    compiles = counter.frame_count
+    second = latents_of(replace(settings, seed=1), frames=FRAMES, unet=compiled)
+
+    assert compiles >= 1
+    assert counter.frame_count == compiles
+    torch.testing.assert_close(first, latents_of(settings, frames=FRAMES), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(second, latents_of(replace(settings, seed=1), frames=FRAMES), rtol=1e-3, atol=1e-4)
+    torch._dynamo.reset()
+
+
 def test_a_plain_svd_configuration_and_its_weights_load(tmp_path: object) -> None:
     networks.unet().save_pretrained(tmp_path)
     loaded = ControlledUNet.from_pretrained(tmp_path)
@@ -346,8 +366,6 @@ def test_weights_that_give_no_numbers_cannot_fill() -> None:
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_half_precision_stays_near(precision: str) -> None:
-    import copy
-
     full = latents_of(SampleSettings(steps=3), frames=FRAMES)
     models = copy.deepcopy(networks.models()).placed(device="cpu", dtype=getattr(torch, precision))
 
