@@ -18,7 +18,7 @@ LAYERS = (
     {"engine_options"},
     {"options"},
     {"engine"},
-    {"media", "stages"},
+    {"media", "stages", "weights"},
     {"job"},
     {"timeline"},
     {"grids"},

@@ -26,6 +26,7 @@ _COMMANDS = {
     "compare": "codec_plugin.cli.compare:compare_command",
     "verify": "codec_plugin.cli.verify:verify_command",
     "engines": "codec_plugin.cli.engines:engines_command",
+    "weights": "codec_plugin.cli.weights:weights_group",
     "doctor": "codec_plugin.cli.engines:doctor_command",
 }
 
@@ -60,7 +61,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _terminated)
     os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 prints its settings to standard error unless told not to
     try:
-        app.main(
+        code = app.main(
             args=list(arguments) if arguments is not None else None,
             standalone_mode=False,
             prog_name="codec-plugin",
@@ -88,7 +89,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
             "with what CODEC_PLUGIN_TRACEBACK=1 prints"
         )
         return _FAILED
-    return 0
+    return code if isinstance(code, int) else 0  # click gives back what a command exits with
 
 
 def _terminated(signum: int, frame: FrameType | None) -> None:
