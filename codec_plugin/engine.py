@@ -69,6 +69,7 @@ _BUILT_IN = {
     "dis": "flowfill:DisEngine",
     "blend": "flowfill:BlendEngine",
     "repeat": "flowfill:RepeatEngine",
+    "fcvg": "fcvg:FcvgEngine",
 }
 
 

@@ -58,12 +58,11 @@ def option_fields(kind: type[Any] | None) -> tuple[OptionField, ...]:
     if kind is None:
         return ()
     hints = get_type_hints(kind)
-    found = []
-    for field in fields(kind):
-        if (values := _describe(hints[field.name])) is not None:
-            default = _NONE if field.default in (None, MISSING) else str(field.default)
-            found.append(OptionField(name=field.name, values=values, default=default))
-    return tuple(found)
+    return tuple(
+        OptionField(name=field.name, values=values, default=_written(field.default))
+        for field in fields(kind)
+        if (values := _describe(hints[field.name])) is not None
+    )
 
 
 def read_options(kind: type[T], given: Mapping[str, str], *, engine: str) -> T:
@@ -93,6 +92,12 @@ def read_options(kind: type[T], given: Mapping[str, str], *, engine: str) -> T:
         raise
     except ValueError as error:
         raise OptionError(f"{engine}: {error}") from error
+
+
+def _written(default: Any) -> str:
+    if default is None or default is MISSING:
+        return _NONE
+    return {True: "yes", False: "no"}[default] if isinstance(default, bool) else str(default)
 
 
 def _without_none(hint: Any) -> tuple[Any, bool]:

@@ -21,7 +21,7 @@ class Note:
     """Something that did not go as one would assume."""
 
     kind: str
-    """Which sort: "lost", "counted", "offset", "rounding", "copied", "rate", "choice", "probes"."""
+    """Which sort: "lost", "counted", "offset", "rounding", "copied", "rate", "choice", "probes", "engine"."""
     text: str
     """What, where and why, for people."""
 

@@ -194,9 +194,10 @@ def uncopyable(source: Source, path: Path, found: Scan, job: Job) -> str | None:
 def _run_planned(
     source: Source, path: Path, found: Scan, plan: RestorePlan, job: Job, *, notes: list[Note], started: float
 ) -> RestoreReport:
-    check_engines(plan, found.info.video.size, given=job.engine)
     promised = plan.promised_pts(found.timeline)
-    notes = [*(Note(kind="scan", text=text) for text in found.notes), *notes]
+    told = [("scan", text) for text in found.notes]
+    told += [("engine", text) for text in check_engines(plan, found.info.video.size, given=job.engine)]
+    notes = [*(Note(kind=kind, text=text) for kind, text in told), *notes]
     with open_reader(source, plan.options, job) as reader:
         return _write(reader, path, PlanSchedule(plan), plan, job, promised=promised, notes=notes, started=started)
 

@@ -34,7 +34,7 @@ from tests.makers import (
 pytestmark = pytest.mark.timeout(120)
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("scan", "double", "upsample", "restore", "thin", "compare", "engines", "doctor")
+COMMANDS = ("scan", "double", "upsample", "restore", "thin", "compare", "engines", "weights", "doctor")
 DROPPED = (7, 8, 15)
 ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'engines'}"}
 

@@ -9,11 +9,25 @@ from pathlib import Path
 import pytest
 
 import codec_plugin
+import fcvg
 import flowfill
 from modelrt import Runtime, is_installed
 from tests.makers import decoded, write_clip
 
-HEAVY = {"torch", "cv2", "av", "numpy", "openvino", "onnxruntime", "tensorrt", "vapoursynth", "click", "rich"}
+HEAVY = {
+    "torch",
+    "diffusers",
+    "transformers",
+    "cv2",
+    "av",
+    "numpy",
+    "openvino",
+    "onnxruntime",
+    "tensorrt",
+    "vapoursynth",
+    "click",
+    "rich",
+}
 ROOT = Path(codec_plugin.__file__).parents[1]
 OF_DIS = {"guide", "interpolator", "midway", "motion", "parallel", "sample", "warp"}
 WITHOUT_OPENCV = "import sys\nsys.modules['cv2'] = None\n"
@@ -29,7 +43,12 @@ def loaded_by(code: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "module",
-    ["codec_plugin", "flowfill", *(f"codec_plugin.{name}" for name in ("options", "errors", "timing", "engine"))],
+    [
+        "codec_plugin",
+        "flowfill",
+        "fcvg",
+        *(f"codec_plugin.{name}" for name in ("options", "errors", "timing", "engine")),
+    ],
 )
 def test_importing_loads_nothing_heavy(module: str) -> None:
     light = HEAVY - {"numpy"} if module in ("codec_plugin.timing", "codec_plugin.engine") else HEAVY
@@ -37,8 +56,17 @@ def test_importing_loads_nothing_heavy(module: str) -> None:
     assert loaded_by(f"import {module}") & light == set()
 
 
-def test_importing_both_packages_together_loads_nothing_heavy() -> None:
-    assert loaded_by("import codec_plugin, flowfill") & HEAVY == set()
+def test_importing_all_packages_together_loads_nothing_heavy() -> None:
+    assert loaded_by("import codec_plugin, flowfill, fcvg") & HEAVY == set()
+
+
+def test_the_options_of_fcvg_can_be_read_and_its_weights_looked_for_without_torch() -> None:
+    code = (
+        "from codec_plugin.engine import engine_option_fields\nfrom codec_plugin.weights import weights_keeper\n"
+        "assert engine_option_fields('fcvg')\nassert weights_keeper('fcvg').parts()"
+    )
+
+    assert loaded_by(code) & {"torch", "diffusers", "transformers"} == set()
 
 
 def test_without_opencv_every_module_but_those_of_dis_can_be_imported() -> None:
@@ -88,7 +116,7 @@ def test_asking_for_the_names_of_engines_loads_no_engine() -> None:
     assert loaded & {"torch", "cv2", "openvino", "onnxruntime", "av"} == set()
 
 
-@pytest.mark.parametrize("package", [codec_plugin, flowfill], ids=lambda package: package.__name__)
+@pytest.mark.parametrize("package", [codec_plugin, flowfill, fcvg], ids=lambda package: package.__name__)
 def test_every_public_name_resolves(package: object) -> None:
     names = package.__all__  # type: ignore[attr-defined]
 
@@ -96,7 +124,7 @@ def test_every_public_name_resolves(package: object) -> None:
     assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize("package", ["codec_plugin", "flowfill"])
+@pytest.mark.parametrize("package", ["codec_plugin", "flowfill", "fcvg"])
 def test_the_public_names_are_exactly_those_listed(package: str) -> None:
     code = (
         f"import types, {package} as p\n"
@@ -109,13 +137,13 @@ def test_the_public_names_are_exactly_those_listed(package: str) -> None:
     assert package in loaded_by(code)
 
 
-@pytest.mark.parametrize("package", [codec_plugin, flowfill], ids=lambda package: package.__name__)
+@pytest.mark.parametrize("package", [codec_plugin, flowfill, fcvg], ids=lambda package: package.__name__)
 def test_an_unknown_name_is_an_attribute_error(package: object) -> None:
     with pytest.raises(AttributeError, match="no_such_thing"):
         package.no_such_thing  # type: ignore[attr-defined]  # noqa: B018
 
 
-@pytest.mark.parametrize("package", [codec_plugin, flowfill], ids=lambda package: package.__name__)
+@pytest.mark.parametrize("package", [codec_plugin, flowfill, fcvg], ids=lambda package: package.__name__)
 def test_a_package_says_that_it_is_typed(package: object) -> None:
     assert (Path(str(package.__file__)).parent / "py.typed").is_file()  # type: ignore[attr-defined]
 

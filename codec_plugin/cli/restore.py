@@ -25,6 +25,7 @@ from codec_plugin.cli.choices import (
     window,
 )
 from codec_plugin.cli.console import Voice, ticking
+from codec_plugin.cli.engine_flags import ENGINE_FLAGS, flagged_options
 from codec_plugin.cli.files import read_plan, write_json
 from codec_plugin.engine import pick_engine
 from codec_plugin.errors import OptionError, PlanError
@@ -44,6 +45,7 @@ _FASTEST_ENGINE = "blend"
 
 _SHARED = together(
     FILLING,
+    ENGINE_FLAGS,
     TIMING,
     ENCODING,
     PREVIEW,
@@ -150,8 +152,9 @@ def _run(
     drop_unsupported: bool,
     look_inside: bool = True,
     smart: Smart = Smart.OFF,
-    **encoding: Any,
+    **rest: Any,
 ) -> None:
+    flagged, encoding = flagged_options(rest), rest
     voice = Voice(verbosity=-1 if quiet else verbose)
     plan = read_plan(plan_path) if plan_path else None
     if plan is not None and plan.verb != verb:
@@ -160,7 +163,7 @@ def _run(
         if Path(report).resolve() == target.resolve():
             raise OptionError(f"{report}: the report and the film can't have one name")
         check_place(Path(report), source=Path(source), overwrite=True)  # now, not after an hour's work
-    given = engine_options(engine_option_texts, engine=plan.options.engine if plan else engine)
+    given = flagged | engine_options(engine_option_texts, engine=plan.options.engine if plan else engine)
     if plan is not None and given:
         known = {**plan.options.engine_options, **given}
         plan = replace(plan, options=replace(plan.options, engine_options=known))

@@ -19,7 +19,7 @@ from fcvg.conditions.matching import Matches, match_segments, with_ends_as
 from fcvg.conditions.motion import find_motion
 from fcvg.conditions.palette import _rgb, palette
 from fcvg.conditions.segments import MOST_SEGMENTS, find_segments, least_length, segment_lengths
-from fcvg.conditions.times import reference_times, times_around, uniform_times
+from fcvg.conditions.times import reference_times, uniform_times
 
 SIZE = (320, 240)
 Affine = npt.NDArray[np.float64]
@@ -226,22 +226,6 @@ def test_the_schedules_are_what_they_say() -> None:
         reference_times(3)
     with pytest.raises(ValueError, match="at least 2"):
         uniform_times(1)
-
-
-@given(st.sets(st.fractions(0, 1, max_denominator=50), min_size=1, max_size=20), st.integers(0, 10))
-def test_any_positions_stand_among_the_times_of_a_longer_clip(found: set[Fraction], more: int) -> None:
-    positions = sorted(found - {Fraction(0), Fraction(1)})
-    times = times_around(positions, len(positions) + 2 + more)
-
-    assert len(times) == len(positions) + 2 + more
-    assert set(positions) <= set(times)
-    assert all(a < b for a, b in pairwise(times))
-    assert (times[0], times[-1]) == (0, 1)
-
-
-def test_positions_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(ValueError, match="don't fit into 3 frames"):
-        times_around([Fraction(1, 3), Fraction(2, 3)], 3)
 
 
 def test_the_line_conditioner_is_a_conditioner() -> None:

@@ -19,7 +19,7 @@ from fcvg.weights.layout import (
     find_svd,
 )
 
-_PACKAGES = ("torch", "diffusers", "transformers", "safetensors")
+_PACKAGES = ("torch", "diffusers", "transformers", "safetensors", "cv2")
 
 
 class FcvgWeights:
