@@ -25,6 +25,7 @@ HEAVY = {
     "onnxruntime",
     "tensorrt",
     "vapoursynth",
+    "gi",
     "click",
     "rich",
 }
@@ -36,7 +37,8 @@ WITHOUT_OPENCV = "import sys\nsys.modules['cv2'] = None\n"
 def loaded_by(code: str) -> set[str]:
     """Top-level names of the modules that are loaded after running some code in a bare interpreter."""
     script = f"{code}\nimport sys\nprint(*sorted({{name.partition('.')[0] for name in sys.modules}}))"
-    paths = f"import sys; sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / 'engines')!r}]\n"
+    roots = [str(ROOT / folder) for folder in ("", "engines", "bindings")]
+    paths = f"import sys; sys.path[:0] = {roots!r}\n"
     done = subprocess.run([sys.executable, "-c", paths + script], capture_output=True, text=True, check=True)
     return set(done.stdout.split())
 
@@ -44,9 +46,7 @@ def loaded_by(code: str) -> set[str]:
 @pytest.mark.parametrize(
     "module",
     [
-        "codec_plugin",
-        "flowfill",
-        "fcvg",
+        *("codec_plugin", "flowfill", "fcvg", "y4mfcvg", "vsfcvg", "gstfcvg", "gstfcvg.caps"),
         *(f"codec_plugin.{name}" for name in ("options", "errors", "timing", "engine")),
     ],
 )
@@ -57,7 +57,7 @@ def test_importing_loads_nothing_heavy(module: str) -> None:
 
 
 def test_importing_all_packages_together_loads_nothing_heavy() -> None:
-    assert loaded_by("import codec_plugin, flowfill, fcvg") & HEAVY == set()
+    assert loaded_by("import codec_plugin, flowfill, fcvg, y4mfcvg, vsfcvg, gstfcvg") & HEAVY == set()
 
 
 def test_the_options_of_fcvg_can_be_read_and_its_weights_looked_for_without_torch() -> None:

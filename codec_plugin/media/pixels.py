@@ -83,8 +83,10 @@ def to_picture(frame: VideoFrame, *, key: int | None = None) -> Picture:
 def to_rgb_picture(frame: VideoFrame, *, key: int | None = None) -> Picture:
     """A frame as R'G'B' float32 in [0, 1] in its own transfer; swscale with 16-bit intermediates."""
     color = color_of(frame)
+    # A copy doesn't say where chroma lies. What is made can't be told either (PyAV has no name for it): with the
+    # source's siting on one way only, made chroma would come back off its place, and differ from host to host.
     converted = _reformatter().reformat(
-        frame,
+        copy_frame(frame, pts=0, time_base=Fraction(1)),
         format=_FLOAT_RGB,
         src_colorspace=_SWS_MATRICES[color.matrix],
         src_color_range=ColorRange.JPEG if color.full_range else ColorRange.MPEG,

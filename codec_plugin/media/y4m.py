@@ -25,6 +25,7 @@ _MAGIC = b"YUV4MPEG2"
 _LONGEST_HEADER = 4096
 _BUFFER = 1 << 20  # bytes that PyAV asks for, or gives, at once: less would cut each frame into many calls
 _PROGRESSIVE = b"Ip"
+_LENGTH = b"XLENGTH="
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +54,9 @@ class Y4mHeader:
         return None
 
     def with_rate(self, rate: Fraction) -> Y4mHeader:
-        """The same line with another rate."""
-        return self._with(b"F%d:%d" % (rate.numerator, rate.denominator))
+        """The same line with another rate; a count of frames, which vspipe writes, goes."""
+        counted = replace(self, fields=tuple(field for field in self.fields if not field.startswith(_LENGTH)))
+        return counted._with(b"F%d:%d" % (rate.numerator, rate.denominator))
 
     def progressive(self) -> Y4mHeader:
         """The same line, with whole frames in place of fields."""

@@ -121,6 +121,12 @@ def test_aspect_siting_range_and_unknown_tags_go_over_as_they_are(words: bytes, 
     assert len(y4m_frames(data, tmp_path)) == 2 * CLIP.slots
 
 
+def test_a_count_of_frames_does_not_go_over_for_it_would_be_wrong(tmp_path: Path) -> None:
+    _, data = piped(y4m_of(CLIP, tmp_path, header=b"YUV4MPEG2 C420 W96 H64 F25:1 Ip A0:0 XLENGTH=12"), tmp_path)
+
+    assert first_line(data) == b"YUV4MPEG2 C420 W96 H64 F50:1 Ip A0:0"
+
+
 def test_an_ntsc_rate_stays_exact_and_its_frames_stand_in_the_middle(tmp_path: Path) -> None:
     clip = replace(CLIP, rate=NTSC)
     report, data = piped(y4m_of(clip, tmp_path), tmp_path)
