@@ -94,11 +94,23 @@ class Weaver:
         engine: Engine | None = None,
         outcome: Callable[[Outcome], None] = lambda outcome: None,
         cancelled: Callable[[], bool] = lambda: False,
+        filler: Filler | None = None,
     ) -> None:
+        """Begins before the first frame.
+
+        Args:
+            schedule: what to make.
+            settings: everything else.
+            engine: an engine to use in place of one loaded by its name.
+            outcome: told of everything made.
+            cancelled: asked often.
+            filler: loaded engines that outlive this weaver, in place of its own; they aren't closed.
+        """
         self._schedule, self._settings = schedule, settings
+        self._owns_filler = filler is None
         self._outcome, self._cancelled = outcome, cancelled
         self._output_time_base = settings.time_base / schedule.parts
-        self._filler = Filler(
+        self._filler = filler or Filler(
             source=settings.name,
             time_base=settings.time_base,
             engine=engine,
@@ -140,7 +152,8 @@ class Weaver:
 
     def close(self) -> None:
         """Closes the engines that were loaded here; `weave` does so itself."""
-        self._filler.close()
+        if self._owns_filler:
+            self._filler.close()
 
     def _next(self, item: Frame | Lost) -> Iterator[OutputFrame]:
         pts = item.pts

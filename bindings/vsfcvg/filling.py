@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from threading import Lock
 
-from codec_plugin.engine import Engine
+from codec_plugin.filling import Filler
 from codec_plugin.grids import Verb
 from codec_plugin.media.reader import Frame
 from codec_plugin.options import RestoreOptions
@@ -40,8 +40,6 @@ class GapOrder:
     """Where the new frames stand, in output ticks."""
     parts: int
     """Output ticks a source tick."""
-    time_base: Fraction
-    """Seconds a source tick."""
     is_cut: bool | None
     """What the host knows of a scene cut between the two; None to look at them."""
 
@@ -49,9 +47,18 @@ class GapOrder:
 class GapFiller:
     """Fills gaps in any order, one at a time, and keeps the last few."""
 
-    def __init__(self, engine: Engine, *, verb: Verb, options: RestoreOptions, name: str) -> None:
-        """Takes an engine, which is used by one thread at a time and never closed."""
-        self._engine, self._verb, self._options, self._name = engine, verb, options, name
+    def __init__(self, filler: Filler, *, verb: Verb, options: RestoreOptions, time_base: Fraction, name: str) -> None:
+        """Takes loaded engines, which are used by one thread at a time and never closed.
+
+        Args:
+            filler: the engines.
+            verb: what is done with the clip, for the report.
+            options: how; its engine is one that is named, not "auto".
+            time_base: seconds a source tick.
+            name: what to call the clip in messages.
+        """
+        self._filler, self._verb, self._options = filler, verb, options
+        self._time_base, self._name = time_base, name
         self._lock = Lock()
         self._kept: OrderedDict[tuple[int | None, int | None], dict[int, Made]] = OrderedDict()
 
@@ -73,14 +80,16 @@ class GapFiller:
         schedule = PlanSchedule(self._plan(order))
         threshold = {None: self._options.scene_threshold, False: 100.0, True: 0.0}[order.is_cut]
         settings = WeaveSettings(
-            time_base=order.time_base,
-            engine=self._engine.info.name,
+            time_base=self._time_base,
+            engine=self._options.engine,
             scene_threshold=threshold,
             max_gap=self._options.max_gap,
             repair=self._options.repair,
             name=self._name,
+            engine_options=self._options.engine_options,
+            fallback=self._options.fallback,
         )
-        woven = Weaver(schedule, settings, engine=self._engine).weave([order.left, order.right])
+        woven = Weaver(schedule, settings, filler=self._filler).weave([order.left, order.right])
         return {
             item.pts: Made(frame=item.frame, made_by=item.made_by)
             for item in woven
@@ -94,7 +103,7 @@ class GapFiller:
             right_pts=order.right.pts,
             target_pts=order.targets,
             action=Action.FILL,
-            engine=self._engine.info.name,
+            engine=self._options.engine,
             guards=GUARDS,
             reason=str(self._verb),
         )
@@ -103,8 +112,8 @@ class GapFiller:
             digest=None,
             verb=self._verb,
             options=self._options,
-            time_base=order.time_base,
-            output_time_base=order.time_base / order.parts,
+            time_base=self._time_base,
+            output_time_base=self._time_base / order.parts,
             rate=None,
             frame_count=len(order.targets) + 2,
             tasks=(task,),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
@@ -11,8 +11,9 @@ from typing import Any
 
 import vapoursynth as vs
 
-from codec_plugin.engine import Engine, load_engine, pick_engine
+from codec_plugin.engine import AUTO, Engine, auto_candidates, engine_parts, pick_engine
 from codec_plugin.errors import CodecPluginError
+from codec_plugin.filling import Filler
 from codec_plugin.grids import Multiply, Resample, Restore
 from codec_plugin.options import DEFAULT_SCENE_THRESHOLD, RestoreOptions
 from vsfcvg.filling import GapFiller, GapOrder
@@ -37,6 +38,8 @@ def fcvg(
     engine: str | Engine = "auto",
     sc: bool = True,
     sc_threshold: float | None = None,
+    engine_options: Mapping[str, str] | None = None,
+    fallback: str | None = None,
 ) -> vs.VideoNode:
     """More frames: the clip's own, untouched, and new ones between them.
 
@@ -49,10 +52,14 @@ def fcvg(
         factor_den: see `factor_num`.
         fps_num: the new rate, frames a second over `fps_den` (1 by default), in place of a factor.
         fps_den: see `fps_num`.
-        engine: an engine's name, as `codec-plugin engines` lists them, or an engine.
+        engine: an engine's name, as `codec-plugin engines` lists them, several joined by "+" for the mean of what they
+            make, or an engine. Frames may be asked for in any order, so that there is no history to choose by: "auto"
+            takes the one that is likeliest to be the best here.
         sc: make no frames across scene cuts, but show the nearer neighbour again. Where frames have the properties
             `_SceneChangeNext` or `_SceneChangePrev`, these decide; elsewhere the two pictures are compared.
         sc_threshold: 0 to 100, the score from which compared pictures are two scenes; 50 by default.
+        engine_options: `{"engine.option": "value"}`, as `codec-plugin engines NAME` lists them.
+        fallback: who makes the frames that the engine says it can't; "hold" for nobody.
 
     Returns:
         The clip at the new rate. New frames have the property `FCVGMadeBy`; each has its own `_DurationNum` and
@@ -65,7 +72,8 @@ def fcvg(
     form = _format(clip, name)
     with _errors(name):
         verb = _verb(clip, factor_num, factor_den, fps_num, fps_den)
-        filler = _filler(engine, verb=verb, sc=sc, sc_threshold=sc_threshold, name=name)
+        options = _options(engine, sc=sc, sc_threshold=sc_threshold, engine_options=engine_options, fallback=fallback)
+        filler = _filler(clip, engine, verb=verb, options=options, name=name)
         stations = Stations(verb, rate=clip.fps or None, frames=clip.num_frames)
     rate = clip.fps * verb.factor if isinstance(verb, Multiply) else verb.rate
     blank = vs.core.std.BlankClip(
@@ -82,6 +90,8 @@ def restore(
     engine: str | Engine = "auto",
     sc: bool = True,
     sc_threshold: float | None = None,
+    engine_options: Mapping[str, str] | None = None,
+    fallback: str | None = None,
 ) -> vs.VideoNode:
     """Makes frozen repeats again: frames that only stand where others were lost. Everything else stays as it is.
 
@@ -93,6 +103,8 @@ def restore(
         engine: see `fcvg`.
         sc: see `fcvg`.
         sc_threshold: see `fcvg`.
+        engine_options: see `fcvg`.
+        fallback: see `fcvg`.
 
     Returns:
         The clip, as long and as fast as before; new frames have the property `FCVGMadeBy`.
@@ -103,7 +115,8 @@ def restore(
     name = "restore"
     form = _format(clip, name)
     with _errors(name):
-        filler = _filler(engine, verb=Restore(), sc=sc, sc_threshold=sc_threshold, name=name)
+        options = _options(engine, sc=sc, sc_threshold=sc_threshold, engine_options=engine_options, fallback=fallback)
+        filler = _filler(clip, engine, verb=Restore(), options=options, name=name)
     stats = measured(clip)
     near = [_shifted(stats, offset) for offset in range(-SEEN_EACH_WAY, SEEN_EACH_WAY + 1)]
 
@@ -153,14 +166,38 @@ def _verb(
     return Resample(Fraction(fps_num, fps_den or 1) if fps_num is not None else clip.fps * factor)
 
 
-def _filler(
-    engine: str | Engine, *, verb: Multiply | Resample | Restore, sc: bool, sc_threshold: float | None, name: str
-) -> GapFiller:
-    loaded = load_engine(pick_engine(engine)) if isinstance(engine, str) else engine
+def _options(
+    engine: str | Engine,
+    *,
+    sc: bool,
+    sc_threshold: float | None,
+    engine_options: Mapping[str, str] | None,
+    fallback: str | None,
+) -> RestoreOptions:
+    given = dict(engine_options or {})
+    name = engine if isinstance(engine, str) else engine.info.name
+    if isinstance(engine, str) and pick_engine(name, given, fallback=fallback) == AUTO:
+        name = auto_candidates(given)[0]
     threshold = DEFAULT_SCENE_THRESHOLD if sc_threshold is None else sc_threshold
-    options = RestoreOptions(engine=loaded.info.name, scene_threshold=threshold)  # checks the range in any case
-    options = options if sc else replace(options, scene_threshold=_NO_CUTS)
-    return GapFiller(loaded, verb=verb, options=options, name=f"vsfcvg.{name}")
+    options = RestoreOptions(engine=name, scene_threshold=threshold, engine_options=given, fallback=fallback)
+    return options if sc else replace(options, scene_threshold=_NO_CUTS)
+
+
+def _filler(
+    clip: vs.VideoNode,
+    engine: str | Engine,
+    *,
+    verb: Multiply | Resample | Restore,
+    options: RestoreOptions,
+    name: str,
+) -> GapFiller:
+    """Loads the engines now, so that what they lack is told when the script is loaded."""
+    source, time_base = f"vsfcvg.{name}", 1 / (clip.fps or _UNKNOWN_RATE)
+    given = None if isinstance(engine, str) else engine
+    filler = Filler(source=source, time_base=time_base, engine=given, options=options.engine_options)
+    for part in engine_parts(options.engine):
+        filler.engine(part)
+    return GapFiller(filler, verb=verb, options=options, time_base=time_base, name=source)
 
 
 def _at(clip: vs.VideoNode, stations: Stations, blank: vs.VideoNode, *, ahead: int) -> vs.VideoNode:
@@ -213,7 +250,6 @@ def _between(
         right=form.to_frame(right, pts=station.left + 1),
         targets=stations.gap(station.left),
         parts=stations.parts,
-        time_base=stations.time_base if rate else _duration(left, None) or 1 / _UNKNOWN_RATE,
         is_cut=_is_cut(left, right) if sc else None,
     )
     return _written(made, order, station.pts, form=form, filler=filler, name="fcvg")
@@ -229,7 +265,6 @@ def _replaced(
         right=form.to_frame(right, pts=run.stop),
         targets=tuple(run),
         parts=1,
-        time_base=1 / rate if rate else _duration(here, None) or 1 / _UNKNOWN_RATE,
         is_cut=_is_cut(left, right) if sc else None,
     )
     return _written(here.copy(), order, n, form=form, filler=filler, name="restore")

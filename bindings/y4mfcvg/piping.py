@@ -92,7 +92,7 @@ def pipe(
         BrokenPipeError: nobody reads the sink any more.
     """
     options = options or RestoreOptions()
-    name = engine.info.name if engine else pick_engine(options.engine)
+    name = engine.info.name if engine else _picked(options)
     watch = RepeatWatch() if options.duplicates is Duplicates.FILL else None
     tally = _Tally()
     with closing(Y4mInput(source, rate=options.rate, matrix=matrix)) as stream:
@@ -110,6 +110,10 @@ def pipe(
     return PipeReport(
         frames=writer.frames, made=tally.made, held=tally.held, dropped=len(weaver.dropped), header=header
     )
+
+
+def _picked(options: RestoreOptions) -> str:
+    return pick_engine(options.engine, options.engine_options, fallback=options.fallback)
 
 
 def _weaver(

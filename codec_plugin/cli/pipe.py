@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 import click
 
-from codec_plugin.cli.choices import RATE, default_of
+from codec_plugin.cli.choices import RATE, default_of, engine_options
 from codec_plugin.cli.console import Voice, ticking
 from codec_plugin.grids import Multiply, Resample, Restore, Verb, describe
 from codec_plugin.media.pipes import PipeSource
@@ -42,6 +42,14 @@ if TYPE_CHECKING:
     help="Who makes the frames; `codec-plugin engines` lists them.",
 )
 @click.option(
+    "--engine-option",
+    "engine_option_texts",
+    multiple=True,
+    metavar="K=V",
+    help="An option of the engine (`codec-plugin engines NAME` lists them), or ENGINE.K=V; may be repeated.",
+)
+@click.option("--fallback", metavar="NAME", help="Who makes the frames that the engine says it can't; hold for none.")
+@click.option(
     "--duplicates",
     type=click.Choice([str(value) for value in Duplicates]),
     default=str(default_of(RestoreOptions, "duplicates")),
@@ -65,6 +73,8 @@ def pipe_command(
     rate: Fraction | None,
     matrix: str | None,
     engine: str,
+    engine_option_texts: tuple[str, ...],
+    fallback: str | None,
     duplicates: str,
     scene_threshold: float,
     deinterlace: bool,
@@ -80,6 +90,8 @@ def pipe_command(
     verb = _verb(factor, fps, Duplicates(duplicates))
     options = RestoreOptions(
         engine=engine,
+        engine_options=engine_options(engine_option_texts, engine=engine),
+        fallback=fallback,
         rate=rate,
         scene_threshold=scene_threshold,
         duplicates=Duplicates(duplicates),
