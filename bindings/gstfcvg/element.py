@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import gi
 
-from codec_plugin.engine import Engine, load_engine, pick_engine
 from codec_plugin.errors import CodecPluginError, EngineError, OptionError
 from codec_plugin.grids import Multiply, Resample, Restore, Verb
 from codec_plugin.options import DEFAULT_ENGINE, DEFAULT_SCENE_THRESHOLD, FACTOR_RANGE, Duplicates, RestoreOptions
@@ -18,6 +17,7 @@ gi.require_version("Gst", "1.0")
 from gi.repository import GObject, Gst  # noqa: E402  # only after its version is said
 
 if TYPE_CHECKING:
+    from codec_plugin.filling import Filler
     from gstfcvg.formats import Look
     from gstfcvg.stream import Run, Shown
 
@@ -70,6 +70,20 @@ class Fcvg(Gst.Element):
             DEFAULT_ENGINE,
             _READWRITE,
         ),
+        "engine-options": (
+            GObject.TYPE_STRING,
+            "Engine options",
+            "ENGINE.K=V, with commas between; a bare K=V is the chosen engine's",
+            "",
+            _READWRITE,
+        ),
+        "fallback": (
+            GObject.TYPE_STRING,
+            "Fallback",
+            "Who makes the frames that the engine says it can't; hold for nobody, empty for what the engine says",
+            "",
+            _READWRITE,
+        ),
         "scene-threshold": (
             GObject.TYPE_DOUBLE,
             "Scene threshold",
@@ -94,10 +108,12 @@ class Fcvg(Gst.Element):
             "factor": 2,
             "fps": "",
             "engine": DEFAULT_ENGINE,
+            "engine-options": "",
+            "fallback": "",
             "scene-threshold": DEFAULT_SCENE_THRESHOLD,
             "fill-duplicates": False,
         }
-        self._engine: Engine | None = None
+        self._filler: Filler | None = None
         self._look: Look | None = None
         self._caps: Gst.Caps | None = None
         self._run: Run | None = None
@@ -130,9 +146,9 @@ class Fcvg(Gst.Element):
         if transition == Gst.StateChange.PAUSED_TO_READY:
             self._forget()
             self._look = self._caps = None
-        if transition == Gst.StateChange.READY_TO_NULL and self._engine is not None:
-            self._engine.close()
-            self._engine = None
+        if transition == Gst.StateChange.READY_TO_NULL and self._filler is not None:
+            self._filler.close()
+            self._filler = None
         return result
 
     # What was asked for.
@@ -153,14 +169,25 @@ class Fcvg(Gst.Element):
     def _options(self) -> RestoreOptions:
         return RestoreOptions(
             engine=self._values["engine"],
+            engine_options=dict(self._engine_options()),
+            fallback=self._values["fallback"] or None,
             scene_threshold=self._values["scene-threshold"],
             duplicates=Duplicates.FILL if self._values["fill-duplicates"] else Duplicates.KEEP,
         )
 
+    def _engine_options(self) -> Iterator[tuple[str, str]]:
+        for text in filter(None, self._values["engine-options"].split(",")):
+            key, equals, value = (word.strip() for word in text.partition("="))
+            if not key or not equals:
+                raise OptionError(f"engine-options must be ENGINE.K=V, with commas between, not {text!r}")
+            yield (key if "." in key else f"{self._values['engine']}.{key}"), value
+
     def _loaded(self) -> bool:
+        from gstfcvg.stream import loaded
+
         try:
-            _ = self._verb, self._options
-            self._engine = load_engine(pick_engine(self._values["engine"]))
+            _ = self._verb
+            self._filler = loaded(self._options, name=self.get_name())
         except CodecPluginError as error:
             self._complain(error)
             return False
@@ -204,9 +231,9 @@ class Fcvg(Gst.Element):
     def _begun(self) -> Run:
         from gstfcvg.stream import Run
 
-        assert self._engine is not None  # loaded before the stream began
+        assert self._filler is not None  # loaded before the stream began
         assert self._look is not None  # who calls has seen caps
-        return Run(self._verb, rate=self._look.rate, options=self._options, engine=self._engine, name=self.get_name())
+        return Run(self._verb, rate=self._look.rate, options=self._options, filler=self._filler, name=self.get_name())
 
     def _pushed(self, shown: Iterable[Shown]) -> Gst.FlowReturn:
         from gstfcvg.formats import shown_at

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
-from codec_plugin.engine import Engine
+from codec_plugin.engine import AUTO, engine_parts, pick_engine
+from codec_plugin.filling import Filler
 from codec_plugin.grids import Resample, Verb, output_parts, verb_factor
 from codec_plugin.media.reader import Frame
 from codec_plugin.options import Duplicates, RestoreOptions
@@ -44,9 +45,18 @@ class Run:
     """
 
     def __init__(
-        self, verb: Verb, *, rate: Fraction | None, options: RestoreOptions, engine: Engine, name: str
+        self, verb: Verb, *, rate: Fraction | None, options: RestoreOptions, filler: Filler, name: str
     ) -> None:
-        """Starts before the first frame; the engine isn't closed at the end."""
+        """Starts before the first frame.
+
+        Args:
+            verb: what is to be done.
+            rate: frames a second; None where they vary.
+            options: how.
+            filler: loaded engines, which aren't closed at the end.
+            name: what to call the stream in messages.
+        """
+        engine = pick_engine(options.engine, options.engine_options, fallback=options.fallback)
         self._verb, self._rate = verb, rate
         self._time_base = 1 / rate if rate else Fraction(1, SECOND_NS)
         clock = FrameClock(origin=Fraction(0), time_base=self._time_base, rate=rate) if rate else None
@@ -54,7 +64,7 @@ class Run:
         self._watch = RepeatWatch() if options.duplicates is Duplicates.FILL else None
         schedule = LiveSchedule(
             verb=verb,
-            engine=engine.info.name,
+            engine=engine,
             time_base=self._time_base,
             parts=self._parts,
             rate=rate,
@@ -63,13 +73,15 @@ class Run:
         )
         settings = WeaveSettings(
             time_base=self._time_base,
-            engine=engine.info.name,
+            engine=engine,
             scene_threshold=options.scene_threshold,
             max_gap=options.max_gap,
             repair=options.repair,
             name=name,
+            engine_options=options.engine_options,
+            fallback=options.fallback,
         )
-        self._weaver = Weaver(schedule, settings, engine=engine)
+        self._weaver = Weaver(schedule, settings, filler=filler)
         self._times: OrderedDict[int, int] = OrderedDict()
         self._last: tuple[int, int] | None = None
         self._interval_ns: int | None = None
@@ -148,3 +160,16 @@ def delay_ns(verb: Verb, *, rate: Fraction | None, options: RestoreOptions) -> i
     """How long a frame may wait for those that are needed to judge or make it, at this rate (25 where unknown)."""
     frames = 1 + (LONGEST_RUN + LOOK_AHEAD if options.duplicates is Duplicates.FILL else 0)
     return round_half_up(frames * SECOND_NS / (rate or Fraction(25)))
+
+
+def loaded(options: RestoreOptions, *, name: str) -> Filler:
+    """The engines that the options name, loaded; for "auto" those that it chooses from.
+
+    Raises:
+        EngineError: one isn't there, or something that it needs is missing.
+    """
+    filler = Filler(source=name, time_base=Fraction(1, SECOND_NS), options=options.engine_options)
+    engine = pick_engine(options.engine, options.engine_options, fallback=options.fallback)
+    for part in filler.candidates() if engine == AUTO else engine_parts(engine):
+        filler.engine(part)
+    return filler

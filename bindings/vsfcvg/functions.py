@@ -125,7 +125,7 @@ def restore(
         if run is None:
             return clip
         sides = [vs.core.std.Loop(clip[at], clip.num_frames) for at in (run.start - 1, run.stop)]
-        fill = partial(_replaced, run=run, form=form, filler=filler, sc=sc, rate=clip.fps or None)
+        fill = partial(_replaced, run=run, form=form, filler=filler, sc=sc)
         return vs.core.std.ModifyFrame(clip, [clip, *sides], fill)
 
     return vs.core.std.FrameEval(clip, chosen, prop_src=near, clip_src=[clip])
@@ -256,7 +256,7 @@ def _between(
 
 
 def _replaced(
-    n: int, f: list[vs.VideoFrame], *, run: range, form: Format, filler: GapFiller, sc: bool, rate: Fraction | None
+    n: int, f: list[vs.VideoFrame], *, run: range, form: Format, filler: GapFiller, sc: bool
 ) -> vs.VideoFrame:
     """An output frame of `restore` that is a repeat."""
     here, left, right = f
@@ -286,10 +286,8 @@ def _is_cut(left: vs.VideoFrame, right: vs.VideoFrame) -> bool | None:
     return any(map(bool, said)) if said else None
 
 
-def _duration(frame: vs.VideoFrame, rate: Fraction | None) -> Fraction | None:
+def _duration(frame: vs.VideoFrame) -> Fraction | None:
     """How long a frame is shown, in seconds."""
-    if rate:
-        return 1 / rate
     number, denominator = (frame.props.get(name) for name in ("_DurationNum", "_DurationDen"))
     return Fraction(int(number), int(denominator)) if number and denominator else None
 
@@ -299,7 +297,7 @@ def _mark(
 ) -> None:
     """Gives an output frame its own duration, time and cut marks."""
     props: Any = made.props
-    duration = _duration(left, None)
+    duration = _duration(left)
     if rate:
         duration = 1 / rate
     elif duration is not None:
@@ -307,7 +305,7 @@ def _mark(
     if duration is not None:
         props["_DurationNum"], props["_DurationDen"] = duration.numerator, duration.denominator
     part = Fraction(station.pts - station.left * stations.parts, stations.parts)
-    if "_AbsoluteTime" in props and (whole := _duration(left, None)):
+    if "_AbsoluteTime" in props and (whole := _duration(left)):
         props["_AbsoluteTime"] = float(props["_AbsoluteTime"]) + float(part * whole)
     if not station.is_last and _CUT_AFTER in props:
         props[_CUT_AFTER] = 0

@@ -282,6 +282,13 @@ def test_fields_are_refused_with_the_element_that_weaves_them(play: Play) -> Non
     assert "put deinterlace before fcvg" in result["error"]
 
 
+def test_options_of_the_engine_are_checked_before_the_stream(play: Play) -> None:
+    for words, told in (("flow_scale", "must be ENGINE.K=V"), ("rife.nonesuch=1", "nonesuch"), ("flow_scale=9", "9")):
+        bad = play("launch", ball(2, f" ! fcvg engine=rife engine-options={words}"))
+        assert bad["failed"], words
+        assert told in bad["error"]
+
+
 def test_a_rate_that_is_none_is_an_error(play: Play) -> None:
     result = play("launch", ball(2, " ! fcvg engine=blend fps=fast"))
 

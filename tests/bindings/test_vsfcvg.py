@@ -270,6 +270,7 @@ def test_a_clip_without_a_rate_takes_a_whole_factor_and_its_frames_durations() -
         ({"factor_den": -1}, "factor_den must be"),
         ({"fps_den": 1}, "fps_den without fps_num"),
         ({"fps_num": 5000}, "fps must be from"),
+        ({"engine": "dis", "engine_options": {"dis.nonesuch": "1"}}, "nonesuch"),
         ({"sc_threshold": 101}, "scene_threshold must be from 0 to 100"),
     ],
 )
