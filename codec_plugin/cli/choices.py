@@ -145,7 +145,7 @@ TIMING = together(
     click.option("--video", type=int, metavar="INDEX", help="Which video stream, by its index (see scan)."),
 )
 
-FILLING = together(
+ENGINE = together(
     click.option(
         "--engine",
         default=default_of(RestoreOptions, "engine"),
@@ -166,6 +166,10 @@ FILLING = together(
         help=f"Who makes the frames that the engine says it can't; {HOLD} to hold a neighbour. "
         "By default what the engine itself says.",
     ),
+)
+
+FILLING = together(
+    ENGINE,
     click.option(
         "--duplicates",
         type=click.Choice([str(value) for value in Duplicates]),

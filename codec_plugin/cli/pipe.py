@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import sys
 from fractions import Fraction
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import click
 
-from codec_plugin.cli.choices import RATE, default_of, engine_options
+from codec_plugin.cli.choices import ENGINE, RATE, default_of, engine_options
 from codec_plugin.cli.console import Voice, ticking
+from codec_plugin.cli.engine_flags import ENGINE_FLAGS, flagged_options
 from codec_plugin.grids import Multiply, Resample, Restore, Verb, describe
 from codec_plugin.media.pipes import PipeSource
 from codec_plugin.options import FACTOR_RANGE, SCENE_THRESHOLD_RANGE, Duplicates, RestoreOptions
@@ -34,21 +35,8 @@ if TYPE_CHECKING:
     type=click.Choice([str(value) for value in Matrix]),
     help="How the samples were made, which the format can't say; by default bt709 above 576 rows, else bt601.",
 )
-@click.option(
-    "--engine",
-    default=default_of(RestoreOptions, "engine"),
-    show_default=True,
-    metavar="NAME",
-    help="Who makes the frames; `codec-plugin engines` lists them.",
-)
-@click.option(
-    "--engine-option",
-    "engine_option_texts",
-    multiple=True,
-    metavar="K=V",
-    help="An option of the engine (`codec-plugin engines NAME` lists them), or ENGINE.K=V; may be repeated.",
-)
-@click.option("--fallback", metavar="NAME", help="Who makes the frames that the engine says it can't; hold for none.")
+@ENGINE
+@ENGINE_FLAGS
 @click.option(
     "--duplicates",
     type=click.Choice([str(value) for value in Duplicates]),
@@ -80,6 +68,7 @@ def pipe_command(
     deinterlace: bool,
     verbose: int,
     quiet: bool,
+    **flags: Any,
 ) -> None:
     """Work between two pipes: YUV4MPEG2 on standard input and standard output.
 
@@ -90,7 +79,7 @@ def pipe_command(
     verb = _verb(factor, fps, Duplicates(duplicates))
     options = RestoreOptions(
         engine=engine,
-        engine_options=engine_options(engine_option_texts, engine=engine),
+        engine_options=flagged_options(flags) | engine_options(engine_option_texts, engine=engine),
         fallback=fallback,
         rate=rate,
         scene_threshold=scene_threshold,
