@@ -32,9 +32,10 @@ LAYERS = (
     {"stretch"},
     {"splicecheck"},
     {"smart"},
-    {"api", "decoder", "comparison", "verification", "dropmap", "candidates"},
+    {"api", "decoder", "comparison", "verification", "dropmap", "candidates", "bjontegaard_rate"},
     {"thinning"},
-    {"closedloop"},
+    {"closedloop", "ratedistortion"},
+    {"rdpage"},
     {"cli"},
     {"__main__"},
 )

@@ -25,6 +25,7 @@ _COMMANDS = {
     "pipe": "codec_plugin.cli.pipe:pipe_command",
     "compare": "codec_plugin.cli.compare:compare_command",
     "verify": "codec_plugin.cli.verify:verify_command",
+    "rd": "codec_plugin.cli.rd:rd_command",
     "engines": "codec_plugin.cli.engines:engines_command",
     "weights": "codec_plugin.cli.weights:weights_group",
     "doctor": "codec_plugin.cli.engines:doctor_command",

@@ -24,9 +24,17 @@ def write_json(target: str, document: object) -> None:
     if target == "-":
         sys.stdout.write(text)
         return
-    path = Path(target)
+    write_text(Path(target), text)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file, whole or not at all.
+
+    Raises:
+        OutputError: it can't be written.
+    """
     part = path.with_name(f".{path.name}.part-{secrets.token_hex(4)}")
-    with output_errors(target):
+    with output_errors(str(path)):
         try:
             part.write_text(text, encoding="utf-8")
             os.replace(part, path)
