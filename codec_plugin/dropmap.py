@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
 
+from codec_plugin.maptag import to_slices
 from codec_plugin.media.sideinfo import TAG, SideNote
 from codec_plugin.timeline.scan import Scan
 
@@ -47,37 +47,3 @@ def drop_tags(found: Scan, dropped: Sequence[int], *, engine: str | None) -> dic
     slots = [clock.slot_of(pts) - first for pts in dropped]
     content = {"version": _VERSION, "rate": str(clock.rate), "engine": engine, "dropped": to_slices(slots)}
     return {TAG: json.dumps({key: value for key, value in content.items() if value is not None})}
-
-
-def to_slices(numbers: Iterable[int]) -> str:
-    """Rising numbers, as half-open slices: 1, 3, 5, 9 is "1:6:2,9"."""
-    parts: list[list[int]] = []
-    for number in numbers:
-        last = parts[-1] if parts else []
-        if len(last) == 1 or (len(last) > 1 and number - last[-1] == last[1] - last[0]):
-            last.append(number)
-        else:
-            parts.append([number])
-    return ",".join(_slice(part) for part in parts)
-
-
-def from_slices(text: str) -> tuple[int, ...]:
-    """The numbers of `to_slices`.
-
-    Raises:
-        ValueError: it isn't such a text.
-    """
-    numbers: list[int] = []
-    for part in filter(None, text.split(",")):
-        bounds = [int(value) for value in part.split(":")]
-        numbers += range(*bounds) if len(bounds) > 1 else bounds
-    if any(one >= other for one, other in pairwise(numbers)):
-        raise ValueError("slices must rise")
-    return tuple(numbers)
-
-
-def _slice(numbers: Sequence[int]) -> str:
-    if len(numbers) == 1:
-        return str(numbers[0])
-    step = numbers[1] - numbers[0]
-    return f"{numbers[0]}:{numbers[-1] + 1}" + (f":{step}" if step > 1 else "")

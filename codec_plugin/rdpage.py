@@ -35,7 +35,7 @@ def rd_page(result: RdResult) -> str:
     """The whole page."""
     parts = [
         f"<h1>{escape(result.source)}: rate and distortion</h1>",
-        f"<p>{result.frames} frames; every {result.keep_every}. one was kept in the thinned streams. All bits of the "
+        f"<p>{result.frames} frames, of which the thinned streams keep one in {result.keep_every}. All bits of the "
         "picture stream are counted. Restored frames are measured as they come out of decoder and engine. "
         + "".join(f"{escape(note)}. " for note in result.notes)
         + "</p>",

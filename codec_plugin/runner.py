@@ -16,6 +16,7 @@ from codec_plugin.engine import pick_engine
 from codec_plugin.errors import OptionError, OutputError, PlanError, UnsupportedInput
 from codec_plugin.grids import Resample, Restore, Verb, output_parts, verb_factor
 from codec_plugin.job import Job, Progress
+from codec_plugin.maptag import made_tags
 from codec_plugin.media.packets import EARLY, HIDDEN, TWICE, UNTIMED, Packet
 from codec_plugin.media.probe import TimeKeeping
 from codec_plugin.media.readback import check_beginning, check_times
@@ -319,6 +320,7 @@ def _write(
         offset=-max(job.window.bounds(reader.info)[0], Fraction(0)),
         drop_unsupported=job.drop_unsupported,
         appearance=lambda: reader.appearance,
+        tags=made_tags(plan, promised),
     ) as writer:
         written, made = _pump(reader, weaver, writer, job, total=None if promised is None else int(promised.size))
         writer.finish()

@@ -13,6 +13,7 @@ from pathlib import Path
 from codec_plugin.errors import CannotSplice
 from codec_plugin.grids import Restore
 from codec_plugin.job import Job, Progress
+from codec_plugin.maptag import made_tags
 from codec_plugin.media.gops import CodedFilm, coded_film
 from codec_plugin.media.nal import NAL_CODECS
 from codec_plugin.media.packets import is_flush
@@ -159,6 +160,7 @@ class _Smart:
                 offset=-max(self._found.info.start, Fraction(0)),
                 drop_unsupported=self._job.drop_unsupported,
                 copy_picture=True,
+                tags=made_tags(self._plan, self._promised),
                 on_copy=lambda stream: splicer.shape(stream),
             ) as writer,
         ):

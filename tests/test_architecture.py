@@ -23,7 +23,7 @@ LAYERS = (
     {"timeline"},
     {"grids"},
     {"plan"},
-    {"planfile", "schedule", "preflight", "splicing"},
+    {"planfile", "schedule", "preflight", "splicing", "maptag"},
     {"filling"},
     {"routing"},
     {"weave"},

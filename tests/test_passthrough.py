@@ -122,8 +122,8 @@ def chapters(path: Path) -> list[tuple[float, float, str]]:
 
 
 def tags(path: Path) -> dict[str, str]:
-    """A file's tags, without those that name its writer; keys in lower case, as some muxers change them."""
-    own = ("encoder", "major_brand", "minor_version", "compatible_brands", "duration")
+    """A file's tags, without those of its writer and our map of frames; in lower case, as some muxers change them."""
+    own = ("encoder", "major_brand", "minor_version", "compatible_brands", "duration", "codec_plugin")
     with opened(path) as container:
         return {key.lower(): value for key, value in container.metadata.items() if key.lower() not in own}
 

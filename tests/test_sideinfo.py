@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codec_plugin import DropTimes, EncodeOptions, Job, RestoreOptions, restore, scan, thin
-from codec_plugin.dropmap import from_slices, to_slices
+from codec_plugin.maptag import from_slices, to_slices
 from codec_plugin.media.nal import escaped, join_units, length_size_of, nal_units, unescaped
 from codec_plugin.media.packets import Packet
 from codec_plugin.media.sideinfo import NOTE_UUID, SideNote, note_of, note_unit, with_note, with_note_unit
@@ -168,6 +168,21 @@ def test_the_containers_tag_speaks_where_the_codec_carries_no_notes(source: Path
 
     assert found.side.dropped == 31
     assert found.side.rate == RATE
+
+
+def test_a_restored_films_tag_says_which_frames_were_made_where_the_codec_carries_no_notes(
+    source: Path, tmp_path: Path
+) -> None:
+    thin(source, tmp_path / "thin.mkv", pattern=DropRanges.parse("5,9:11"))
+    restore(tmp_path / "thin.mkv", tmp_path / "back.mkv", options=BLEND)  # ffv1
+
+    found = scan(tmp_path / "back.mkv")
+
+    assert [round(pts * found.timeline.time_base * RATE) for pts, _ in found.side.made] == [5, 9, 10]
+    assert found.side.dropped == 0
+    assert found.side.objections == ()
+    with av.open(str(tmp_path / "back.mkv")) as container:
+        assert [key.lower() for key in container.metadata].count("codec_plugin") == 1
 
 
 @pytest.mark.parametrize(

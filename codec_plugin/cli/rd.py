@@ -154,10 +154,9 @@ def _show(result: RdResult) -> None:
                     encoder, method, *(show_delta(result.delta(encoder, method, m)) for m in METRICS), seconds
                 )
         table.add_section()
-    console.print(
-        f"{result.source}: {result.frames} frames, every {result.keep_every}. kept; BD-rate, bits for the same"
-    )
-    console.print("quality over all frames: below 0 % is a gain. * curves that share little of their range.")
+    kept = f"{result.source}: {result.frames} frames, one in {result.keep_every} kept"
+    console.print(f"{kept}. BD-rate: bits for the same quality over all frames, below 0 is a gain.", soft_wrap=True)
+    console.print("* The curves share less than three quarters of their range: the figure says little.", soft_wrap=True)
     console.print(table)
     for note in result.notes:
         console.print(f"note: {note}", soft_wrap=True)

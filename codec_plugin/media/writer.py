@@ -32,7 +32,7 @@ from codec_plugin.media.passthrough import (
     is_unknown,
     shift,
 )
-from codec_plugin.media.sideinfo import SideNote, carries_notes, with_note
+from codec_plugin.media.sideinfo import TAG, SideNote, carries_notes, with_note
 from codec_plugin.media.source import is_cover_art
 from codec_plugin.media.target import check_place as check_place  # other modules take them from here
 from codec_plugin.media.target import check_target as check_target
@@ -271,7 +271,9 @@ class Writer:
         return next((bytes(packet) for packet in self._early if packet.stream_index == stream.index), b"")
 
     def _take_metadata(self) -> None:
-        own = ("major_brand", "minor_version", "compatible_brands", "encoder")
+        own = ["major_brand", "minor_version", "compatible_brands", "encoder"]
+        if self._tags or not self._copy_picture:
+            own.append(TAG)  # the source's map is of the source's frames
         self.container.metadata.update({k: v for k, v in self._source.metadata.items() if k.lower() not in own})
         self.container.metadata.update(self._tags)
         if chapters := [self._moved(chapter) for chapter in self._source.chapters()]:

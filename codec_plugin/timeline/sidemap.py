@@ -14,6 +14,7 @@ from codec_plugin.media.packets import PacketTable
 from codec_plugin.media.sideinfo import TAG, SideNote
 from codec_plugin.timing import Ticks, show_rate, show_time, slots_of
 
+_SOMEBODY = "an engine that the tag doesn't name"
 _JUMP_S = Fraction(2)
 _MOST_OFF = Fraction(1, 4)
 """Of a slot: time stamps that stand further off a rate's lattice contradict it."""
@@ -52,7 +53,7 @@ class SideMap:
 
 def read_side_map(table: PacketTable, tags: Mapping[str, str]) -> SideMap:
     """The map of a stream, its notes before the container's tag; what the time stamps deny is objected to."""
-    made = tuple((pts, note.made_by) for pts, note in table.notes if note.made_by)
+    made = tuple((pts, note.made_by) for pts, note in table.notes if note.made_by) or _made_by_tag(table, tags)
     drops = [(pts, note) for pts, note in table.notes if note.dropped]
     noted = SideMap(
         rate=next((note.rate for _, note in drops if note.rate), None),
@@ -74,11 +75,13 @@ def read_side_map(table: PacketTable, tags: Mapping[str, str]) -> SideMap:
 
 
 def _from_tag(tags: Mapping[str, str], made: tuple[tuple[int, str], ...]) -> SideMap:
-    text = next((value for key, value in tags.items() if key.lower() == TAG), None)
+    text = _tag(tags)
     if text is None:
         return SideMap(made=made)
     try:
         content = json.loads(text)
+        if "made" in content and "dropped" not in content:
+            return SideMap(made=made)
         rate = Fraction(content["rate"])
         count = sum(_count(part) for part in str(content["dropped"]).split(",") if part)
         engine = content.get("engine")
@@ -87,6 +90,21 @@ def _from_tag(tags: Mapping[str, str], made: tuple[tuple[int, str], ...]) -> Sid
     if rate <= 0 or not (engine is None or isinstance(engine, str)):
         return SideMap(made=made, objections=("the container's tag can't be read",))
     return SideMap(rate=rate, engine=engine, dropped=count, made=made)
+
+
+def _tag(tags: Mapping[str, str]) -> str | None:
+    return next((value for key, value in tags.items() if key.lower() == TAG), None)
+
+
+def _made_by_tag(table: PacketTable, tags: Mapping[str, str]) -> tuple[tuple[int, str], ...]:
+    """The frames that the container's tag calls made; it doesn't say by whom."""
+    try:
+        text = str(json.loads(_tag(tags) or "{}").get("made", ""))
+        bounds = [[int(value) for value in part.split(":")] for part in text.split(",") if part]
+        numbers = [number for part in bounds for number in (range(*part) if len(part) > 1 else part)]
+    except (ValueError, TypeError, AttributeError):
+        return ()
+    return tuple((int(table.pts[number]), _SOMEBODY) for number in numbers if 0 <= number < table.pts.size)
 
 
 def _count(part: str) -> int:

@@ -1,0 +1,129 @@
+"""Rate and distortion: all bits counted, losses printed as losses, a page that needs nothing else."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+
+from codec_plugin.bjontegaard_rate import delta_rate
+from codec_plugin.errors import OptionError
+from codec_plugin.media.packets import packet_table
+from codec_plugin.ratedistortion import FULL, MINTERPOLATE, RdResult, measure_rd
+from codec_plugin.rdpage import rd_page
+from tests.makers import CommandLine, picture, write_clip
+
+pytest.importorskip("bjontegaard", reason="the library bjontegaard isn't installed: pip install '.[rd]'")
+
+CURVE = [(100.0, 30.0), (200.0, 33.0), (400.0, 36.0), (800.0, 39.0)]
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A film of 17 frames that move evenly."""
+    path = tmp_path_factory.mktemp("rd") / "film.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        for number in range(17):
+            frame = picture(number, size=(96, 64))
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+@pytest.fixture(scope="module")
+def result(film: Path) -> RdResult:
+    """x264 only; every other frame made again in three ways."""
+    return measure_rd(film, encoders=("libx264",), engines=("repeat", "dis"))
+
+
+def test_a_curve_against_itself_is_no_gain_and_half_the_bits_are_half() -> None:
+    same, half = delta_rate(CURVE, CURVE), delta_rate(CURVE, [(rate / 2, value) for rate, value in CURVE])
+    assert same is not None
+    assert half is not None
+    assert same.percent == pytest.approx(0, abs=1e-6)
+    assert half.percent == pytest.approx(-50, abs=0.01)
+    assert half.overlap == 1
+
+
+def test_curves_that_reach_no_common_quality_have_no_delta_rate() -> None:
+    assert delta_rate(CURVE, [(rate, value - 20) for rate, value in CURVE]) is None
+    assert delta_rate(CURVE, list(zip([1.0, 2.0, 3.0, 4.0], [9.0, 8.0, 7.0, 6.0], strict=True))) is None
+
+
+def test_too_few_points_are_refused() -> None:
+    with pytest.raises(OptionError, match="at least 4"):
+        delta_rate(CURVE[:3], CURVE)
+
+
+def test_every_method_has_four_points_and_the_thinned_streams_bits(result: RdResult) -> None:
+    assert result.methods == (FULL, "repeat", "dis", MINTERPOLATE)
+    assert len(result.points) == 4 * 4
+    for crf in {point.crf for point in result.points}:
+        at = {point.method: point for point in result.points if point.crf == crf}
+        assert at["dis"].byte_count == at["repeat"].byte_count == at[MINTERPOLATE].byte_count
+        assert at["dis"].byte_count != at[FULL].byte_count
+        assert at[FULL].made is None
+        assert at["dis"].made is not None
+        assert at["dis"].made.frames == 8
+        assert at["dis"].overall.frames == at[FULL].overall.frames == 17
+        assert at["dis"].made.psnr.mean > at["repeat"].made.psnr.mean
+
+
+def test_bits_are_those_of_the_files_packets(film: Path, tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.mkv")
+    with av.open(str(path)) as container:
+        sizes = [packet.size for packet in container.demux(video=0)]
+    assert packet_table(path, ordinal=0).byte_count == sum(sizes)
+
+
+def test_the_page_opens_by_itself_and_shows_curves_and_pictures(result: RdResult) -> None:
+    page = rd_page(result)
+
+    assert not re.search(r'(src|href)="(?!data:)', page)
+    assert "<script" not in page
+    assert "http" not in page
+    assert page.count("<svg") == 3
+    assert page.count("data:image/jpeg;base64,/9j/") >= 12
+    assert "worst gap" in page
+    assert "<title>film.mkv" in page
+
+
+def test_a_loss_is_printed_as_a_loss(result: RdResult) -> None:
+    worse = tuple(
+        replace(point, bits_per_second=point.bits_per_second * (1 if point.method == FULL else 9))
+        for point in result.points
+    )
+    page = rd_page(replace(result, points=worse))
+
+    assert re.search(r'class="loss">\+\d+\.\d %', page)
+
+
+def test_the_command_prints_and_writes_all_of_it(
+    film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = CommandLine(tmp_path, capsys)
+    told = ("--encoder", "libx264", "--engine", "dis", "--no-minterpolate")
+
+    ran = command.done("rd", film, *told, "--json", tmp_path / "rd.json", "--html", tmp_path / "rd.html")
+
+    document = json.loads((tmp_path / "rd.json").read_text())
+    assert len(document["points"]) == 8
+    assert {row["metric"] for row in document["bd_rate"]} == {"psnr", "ssim", "xpsnr"}
+    assert (tmp_path / "rd.html").read_text().startswith("<!doctype html>")
+    assert "BD-rate" in ran.out
+    assert "VMAF was not measured" in ran.out
+    command.refused("rd", film, *told, "--html", tmp_path / "rd.html")
+
+
+def test_a_film_with_gaps_of_its_own_cant_be_a_reference(tmp_path: Path) -> None:
+    film = write_clip(tmp_path / "gaps.mkv", frames=[0, 1, 2, 5, 6, 7, 8, 9])
+    with pytest.raises(OptionError, match="no gaps of its own"):
+        measure_rd(film)
