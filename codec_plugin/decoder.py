@@ -49,7 +49,7 @@ class RestoringDecoder:
     what the command line writes for the same verb and options (which may move all times by one common offset). Source
     frames are the decoder's own objects, untouched; made ones are marked, see `made_by`. What can be read twice (a
     path, or a container opened from one) is scanned first, and has the same plan as on the command line; everything
-    else is worked on in one pass, with the rate from `options.rate` or the headers, and memory for two frames.
+    else is worked on in one pass, with the rate from `options.rate` or the headers, and memory for a dozen frames.
 
     Attributes:
         outcomes: what became of each gap so far.
