@@ -26,11 +26,12 @@ _REFRESH = 8  # gaps that an opinion serves before one more probe is made
 _MEMORY = 4  # probes that count; older ones are another moment's
 _FRESH_S = 2  # seconds; motion changes
 _DISSOLVE = "blend"
-# Measured on five clips at gaps of 1, 3 and 7: two flow engines that come within 0.5 dB of each other err
+# Measured on five clips at gaps of 1, 3 and 7: two flow engines that come within 0.4 dB of each other err
 # differently, and their mean is better than either (up to 0.35 dB); beyond, the better one alone is.
-_CLEAR_DB = 0.5
-# Probes are wider than the gap where a stream is doubled, and a dissolve loses less there than flow does.
-_DISSOLVE_LEADS_DB = 1.0
+_CLEAR_DB = 0.4
+# Probes are wider than the gap where a stream is doubled, and a dissolve loses less there than flow does: with a
+# lead of 1 dB it was taken for gaps that flow fills 1.6 dB better.
+_DISSOLVE_LEADS_DB = 2.0
 _MIDDLE = (Fraction(3, 10), Fraction(7, 10))  # a frame close to a neighbour is easy for every engine
 _BEST_DB = 80.0
 _WORST_DB = 0.0
