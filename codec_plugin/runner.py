@@ -96,7 +96,7 @@ def run_file(
         check_plan(plan, found)
     if plan.changes_nothing and isinstance(plan.verb, Restore) and job.window.is_whole:
         if not given:
-            found, plan = _looked_inside(source, found, plan, options, job)
+            found, plan = looked_inside(source, found, plan, options, job)
         if plan.changes_nothing:
             obstacle = uncopyable(source, path, found, job)
             if obstacle is None:
@@ -165,7 +165,7 @@ def check_plan(plan: RestorePlan, found: Scan) -> None:
                 raise PlanError(f"task {task.id} stands beside a source frame at pts {pts}, and there is none")
 
 
-def _looked_inside(
+def looked_inside(
     source: Source, found: Scan, plan: RestorePlan, options: RestoreOptions, job: Job
 ) -> tuple[Scan, RestorePlan]:
     """No frame is missing by its time; only decoding tells whether one is damaged."""

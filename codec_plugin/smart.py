@@ -33,7 +33,7 @@ from codec_plugin.media.writer import Writer, check_target
 from codec_plugin.options import RestoreOptions, Smart
 from codec_plugin.plan import Action, RestorePlan
 from codec_plugin.report import Note, RestoreReport, resolve
-from codec_plugin.runner import check_plan, check_source, engine_name, plan_file, run_file, uncopyable
+from codec_plugin.runner import check_plan, check_source, engine_name, looked_inside, plan_file, run_file, uncopyable
 from codec_plugin.splicecheck import check_splices
 from codec_plugin.splicing import Run, find_runs, fit_decode_times
 from codec_plugin.stretch import Stretch, Workshop
@@ -70,8 +70,10 @@ def restore_smart(
     note = None
     if smart is not Smart.OFF:
         try:
-            if done := _spliced(source, Path(target), options, job, plan):
+            done = _spliced(source, Path(target), options, job, plan)
+            if isinstance(done, RestoreReport):
                 return done
+            plan = done
         except CannotSplice as error:
             if smart is not Smart.AUTO:
                 raise CannotSplice(f"{error}; --smart=auto encodes everything anew where that is so") from error
@@ -82,8 +84,8 @@ def restore_smart(
 
 def _spliced(
     source: Source, target: Path, options: RestoreOptions, job: Job, plan: RestorePlan | None
-) -> RestoreReport | None:
-    """The report; None where there is nothing to make, so that a plain copy does it."""
+) -> RestoreReport | RestorePlan:
+    """The report; the plan where there is nothing to make, so that a plain copy does it."""
     started = time.monotonic()
     if not is_seekable(source) or not isinstance(source, (str, os.PathLike)):
         raise CannotSplice("a pipe or an open file can't be read in several places at once; give a file's name")
@@ -91,13 +93,17 @@ def _spliced(
     check_target(target, source=path, overwrite=job.overwrite)
     if plan is None:
         found, plan = plan_file(source, verb=Restore(), options=options, job=job)
+        if plan.changes_nothing and job.window.is_whole:
+            found, plan = looked_inside(source, found, plan, options, job)
     else:
         found = scan(source, options=options, video=job.video, window=job.window)
         check_source(found, options)
         check_plan(plan, found)
-    if plan.changes_nothing:
-        return None
     try:
+        if plan.changes_nothing and isinstance(plan.verb, Restore):
+            if obstacle := uncopyable(path, target, found, job):
+                raise CannotSplice(obstacle)
+            return plan
         _check_possible(path, target, found, plan, job)
         return _Smart(path, target, found, plan, job).run(started)
     except CannotSplice as error:

@@ -268,6 +268,27 @@ def test_a_film_without_gaps_is_copied_as_ever(tmp_path: Path) -> None:
     assert [note.kind for note in report.notes] == ["copied"]
 
 
+def test_damage_that_only_decoding_shows_is_spliced_too(tmp_path: Path) -> None:
+    source = H264.write(tmp_path / "in.mkv", dropped=())
+    damaged = tmp_path / "damaged.mkv"
+    with av.open(str(source)) as container, av.open(str(damaged), "w") as output:
+        copy = output.add_stream_from_template(container.streams.video[0], opaque=True)
+        for number, packet in enumerate(p for p in container.demux(video=0) if p.size):
+            made = packet
+            if number == 28:  # its slice is cut short: an undecodable picture
+                made = av.Packet(bytes(packet)[:9])
+                made.pts, made.dts, made.time_base, made.duration = packet.pts, packet.dts, packet.time_base, 1
+            made.stream = copy
+            output.mux(made)
+
+    report = restore(damaged, tmp_path / "out.mkv", options=BLEND, job=FAST, smart=Smart.ONLY)
+
+    kept, total = kept_of(report)
+    assert total - 12 <= kept < total
+    assert len(report.made) > 0
+    assert verify(damaged, tmp_path / "out.mkv").failures == ()
+
+
 @pytest.mark.parametrize(
     ("suffix", "encoder", "why"),
     [
