@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.machine import Machine
 from codec_plugin import EncodeOptions, Job, Origin, RestoreOptions, RestoreReport, Smart, restore, thin, verify
-from codec_plugin.thinning import DropRanges
+from codec_plugin.thinning.thin import DropRanges
 
 GAPS = "1000:1003,3501,6000:6005,9002:9004,12501:12504"
 """Five gaps of one to five frames, in a film of at least ten minutes at 24 frames a second."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         EngineInfo,
         Estimate,
         FillRequest,
+        Finding,
         Take,
         engine_names,
         load_engine,
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
     from codec_plugin.planfile import load_plan, plan_to_json
     from codec_plugin.report import RestoreReport, report_to_json
     from codec_plugin.runner import plan_file
-    from codec_plugin.thinning import DropTimes, Thinning, thin
+    from codec_plugin.thinning.thin import DropTimes, Thinning, thin
     from codec_plugin.timeline.gaps import Cause, Gap
     from codec_plugin.timeline.scan import Scan, scan
     from codec_plugin.timing import FrameClock, Timestamp
@@ -61,7 +62,7 @@ _HOMES = {
     "api": "double restore upsample",
     "comparison": "Comparison compare",
     "decoder": "Made RestoringDecoder made_by",
-    "engine": "Engine EngineInfo Estimate FillRequest Take engine_names load_engine",
+    "engine": "Engine EngineInfo Estimate FillRequest Finding Take engine_names load_engine",
     "errors": "Cancelled CannotFill CannotHold CannotSplice CodecPluginError DamagedInput EngineError InputError "
     "MediaError OptionError OutputError PlanError UnsupportedInput VerificationFailed",
     "grids": "Multiply Resample Restore",
@@ -73,7 +74,7 @@ _HOMES = {
     "report": "RestoreReport report_to_json",
     "job": "Job Progress",
     "runner": "plan_file",
-    "thinning": "DropTimes Thinning thin",
+    "thinning.thin": "DropTimes Thinning thin",
     "timeline.gaps": "Cause Gap",
     "timeline.scan": "Scan scan",
     "timing": "FrameClock Timestamp",
@@ -103,6 +104,7 @@ __all__ = [
     "Family",
     "FillRequest",
     "FillTask",
+    "Finding",
     "FrameClock",
     "Gap",
     "Guard",

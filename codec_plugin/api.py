@@ -12,7 +12,7 @@ from codec_plugin.options import RestoreOptions, Smart
 from codec_plugin.plan import RestorePlan
 from codec_plugin.report import RestoreReport
 from codec_plugin.runner import run_file
-from codec_plugin.smart import restore_smart
+from codec_plugin.smart.restoring import restore_smart
 
 Target = str | os.PathLike[str]
 """Where to write; the ending says the format."""

@@ -12,18 +12,18 @@ from pathlib import Path
 
 import numpy as np
 
+from codec_plugin.copying import CopyDiffers, copy_film, uncopyable
 from codec_plugin.engine import pick_engine
-from codec_plugin.errors import OptionError, OutputError, PlanError, UnsupportedInput
+from codec_plugin.errors import OptionError, PlanError, UnsupportedInput
 from codec_plugin.grids import Resample, Restore, Verb, output_parts, verb_factor
 from codec_plugin.job import Job, Progress
 from codec_plugin.maptag import made_tags
-from codec_plugin.media.packets import EARLY, HIDDEN, TWICE, UNTIMED, Packet
-from codec_plugin.media.probe import TimeKeeping
-from codec_plugin.media.readback import check_beginning, check_times
+from codec_plugin.media.packets import Packet
+from codec_plugin.media.readback import check_times
 from codec_plugin.media.reader import Reader, jumped_back
 from codec_plugin.media.sideinfo import SideNote
-from codec_plugin.media.source import Source, input_errors, is_seekable, open_input, packets_of, pick_video
-from codec_plugin.media.writer import Writer, check_target, copies_picture
+from codec_plugin.media.source import Source, is_seekable
+from codec_plugin.media.writer import Writer, check_target
 from codec_plugin.options import Duplicates, Repair, RestoreOptions
 from codec_plugin.plan import RestorePlan, make_plan
 from codec_plugin.preflight import check_engines
@@ -36,7 +36,6 @@ from codec_plugin.timing import FrameClock, Ticks, believed_rate, show_rate
 from codec_plugin.weave import Outcome, Weaver, WeaveSettings
 
 _DEPTH = 8  # items between stages: enough to ride out a slow frame, little enough to keep memory small
-_EDIT_LISTS = (".mp4", ".mov", ".m4v")
 _FALLBACK_RATE = Fraction(25)
 
 
@@ -101,16 +100,12 @@ def run_file(
             obstacle = uncopyable(source, path, found, job)
             if obstacle is None:
                 try:
-                    return _copy_file(source, path, found, plan, job, started=started)
-                except _CopyDiffers as error:
+                    return copy_film(source, path, found, plan, job, started=started)
+                except CopyDiffers as error:
                     obstacle = str(error)
             notes = [Note(kind="choice", text=f"no gaps found, and yet encoded again: {obstacle}")]
             return _run_planned(source, path, found, plan, job, notes=notes, started=started)
     return _run_planned(source, path, found, plan, job, notes=[], started=started)
-
-
-class _CopyDiffers(OutputError):
-    """A packet-for-packet copy, read back, doesn't show what the source shows."""
 
 
 def _path_of(source: Source) -> Path | None:
@@ -173,23 +168,6 @@ def looked_inside(
         return found, plan
     deeper = _scan(source, options, job, decode=True, look=Look())
     return deeper, _planned(deeper, plan.verb, options, job)
-
-
-def uncopyable(source: Source, path: Path, found: Scan, job: Job) -> str | None:
-    """Why a sound film's packets can't go over as they are, if there is a reason."""
-    if found.info.video.time_keeping is not TimeKeeping.PTS:
-        return "its packets have no presentation times of their own"
-    if any(what in found.skipped for what in (TWICE, UNTIMED)):
-        return "some of its packets have no time, or one that was taken"
-    if EARLY in found.skipped:
-        return "it begins with pictures that nothing can be decoded from"
-    if HIDDEN in found.skipped and path.suffix.lower() not in _EDIT_LISTS:
-        return f"an edit list hides some of its packets, and {path.suffix} has no edit lists"
-    if path.suffix.lower() == ".avi" and found.info.video.reorder_depth:
-        return "AVI keeps decode times only, and its pictures are reordered"
-    if not copies_picture(source, path, video=job.video):
-        return f"{path.suffix} can't hold its packets as they are"
-    return None
 
 
 def _run_planned(
@@ -376,50 +354,3 @@ def _broken_promise(name: str, written: Ticks, promised: Ticks) -> str:
     where = f"; the first not written is {missing[0]}" if missing.size else ""
     where += f"; the first not planned is {extra[0]}" if extra.size else ""
     return f"{name}: the plan promises {promised.size} frames and {written.size} came out (output pts{where})"
-
-
-def _copy_file(
-    source: Source, path: Path, found: Scan, plan: RestorePlan, job: Job, *, started: float
-) -> RestoreReport:
-    """Nothing to make: every packet goes over as it is."""
-    promised = plan.promised_pts(found.timeline)
-    container = open_input(source)
-    with (
-        closing(container),
-        Writer(
-            path,
-            source=container,
-            picture=pick_video(container, job.video),
-            encode=job.encode,
-            rate=plan.rate or _FALLBACK_RATE,
-            time_base=plan.time_base,
-            offset=-max(found.info.start, Fraction(0)),
-            drop_unsupported=job.drop_unsupported,
-            copy_picture=True,
-        ) as writer,
-    ):
-        with input_errors(found.info.name):
-            for packet in packets_of(container, [container.streams[index] for index in writer.copied_indices]):
-                writer.write_packet(packet)
-        writer.finish()
-        try:
-            offset = check_times(writer, promised, time_base=plan.time_base)
-            check_beginning(writer)
-        except OutputError as error:
-            raise _CopyDiffers("a copy of its packets shows other pictures in this container") from error
-        writer.commit()
-    notes = [Note(kind="copied", text="no gaps found: copied packet for packet, nothing encoded")]
-    notes += [Note(kind="scan", text=text) for text in found.notes]
-    notes += [Note(kind="lost", text=str(loss)) for loss in writer.losses]
-    if offset:
-        notes.append(Note(kind="offset", text=f"all times moved by {float(offset):+.6f} s"))
-    return RestoreReport(
-        plan=plan,
-        output=str(path),
-        encoder=None,
-        offset=offset,
-        source_frames=found.timeline.frame_count,
-        outcomes=(),
-        notes=tuple(notes),
-        seconds=time.monotonic() - started,
-    )

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from codec_plugin import EncodeOptions, Job, OptionError, RestoreOptions, compare, report_to_json, restore, scan
-from codec_plugin.candidates import Block, Quality
 from codec_plugin.cli.files import write_json
-from codec_plugin.closedloop import ClosedLoop, parse_quality, thin_to_budget, thin_to_quality
+from codec_plugin.thinning.candidates import Block, Quality
+from codec_plugin.thinning.closedloop import ClosedLoop, parse_quality, thin_to_budget, thin_to_quality
 from tests.makers import CommandLine, picture
 
 JOB = Job(encode=EncodeOptions(encoder="libx264", preset="ultrafast", crf=16))

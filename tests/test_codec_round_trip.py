@@ -30,7 +30,7 @@ from codec_plugin import (
 )
 from codec_plugin.grids import Restore
 from codec_plugin.media.streams import stream_digests
-from codec_plugin.thinning import DropRanges, KeepEvery
+from codec_plugin.thinning.thin import DropRanges, KeepEvery
 from tests.makers import put_sound, sound
 from tests.synth import digest_of, picture, shown, stream_end
 

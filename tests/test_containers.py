@@ -21,7 +21,7 @@ from codec_plugin import (
     thin,
     upsample,
 )
-from codec_plugin.thinning import KeepEvery
+from codec_plugin.thinning.thin import KeepEvery
 from tests.strategies import kept_slots, missing
 from tests.synth import (
     AVI,

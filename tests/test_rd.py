@@ -11,11 +11,11 @@ from pathlib import Path
 import av
 import pytest
 
-from codec_plugin.bjontegaard_rate import delta_rate
 from codec_plugin.errors import OptionError
 from codec_plugin.media.packets import packet_table
-from codec_plugin.ratedistortion import FULL, MINTERPOLATE, RdResult, measure_rd
-from codec_plugin.rdpage import rd_page
+from codec_plugin.rd.bjontegaard_rate import delta_rate
+from codec_plugin.rd.measuring import FULL, MINTERPOLATE, RdResult, measure_rd
+from codec_plugin.rd.page import rd_page
 from tests.makers import CommandLine, picture, write_clip
 
 pytest.importorskip("bjontegaard", reason="the library bjontegaard isn't installed: pip install '.[rd]'")

@@ -43,7 +43,7 @@ from codec_plugin import (
 )
 from codec_plugin.cli.app import run
 from codec_plugin.grids import Restore, Verb
-from codec_plugin.thinning import DropRanges, KeepEvery, KeepRate, Pattern
+from codec_plugin.thinning.thin import DropRanges, KeepEvery, KeepRate, Pattern
 from codec_plugin.timing import rescale
 from tests.synth import (
     AVI_REORDERED,

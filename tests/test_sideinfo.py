@@ -16,7 +16,7 @@ from codec_plugin.maptag import from_slices, to_slices
 from codec_plugin.media.nal import escaped, join_units, length_size_of, nal_units, unescaped
 from codec_plugin.media.packets import Packet
 from codec_plugin.media.sideinfo import NOTE_UUID, SideNote, note_of, note_unit, with_note, with_note_unit
-from codec_plugin.thinning import DropRanges, KeepEvery
+from codec_plugin.thinning.thin import DropRanges, KeepEvery
 from codec_plugin.timing import RateSource
 from tests.makers import RATE, add_video, put_video, write_clip
 from tests.synth import shown

@@ -11,14 +11,14 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from codec_plugin.bjontegaard_rate import need_library
 from codec_plugin.cli.choices import TimeType, window
 from codec_plugin.cli.files import write_json, write_text
 from codec_plugin.errors import OptionError
 from codec_plugin.media.source import is_seekable
 from codec_plugin.media.target import check_place
-from codec_plugin.ratedistortion import CRFS, FULL, METRICS, Point, RdResult, measure_rd
-from codec_plugin.rdpage import rd_page, show_delta
+from codec_plugin.rd.bjontegaard_rate import need_library
+from codec_plugin.rd.measuring import CRFS, FULL, METRICS, Point, RdResult, measure_rd
+from codec_plugin.rd.page import rd_page, show_delta
 
 
 @click.command("rd")

@@ -38,7 +38,7 @@ from codec_plugin.plan import Action, RestorePlan
 from codec_plugin.planfile import plan_to_json
 from codec_plugin.report import RestoreReport, report_to_json
 from codec_plugin.runner import plan_file, run_file
-from codec_plugin.smart import restore_smart
+from codec_plugin.smart.restoring import restore_smart
 from codec_plugin.timing import show_rate
 
 _FASTEST_ENGINE = "blend"

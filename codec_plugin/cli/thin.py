@@ -19,13 +19,13 @@ from codec_plugin.cli.choices import (
     window,
 )
 from codec_plugin.cli.console import Voice, ticking
-from codec_plugin.closedloop import ClosedLoop, parse_quality, thin_to_budget, thin_to_quality
 from codec_plugin.engine import AUTO
 from codec_plugin.errors import OptionError
 from codec_plugin.job import Job
 from codec_plugin.media.source import is_seekable
 from codec_plugin.options import RestoreOptions
-from codec_plugin.thinning import DropRanges, KeepEvery, KeepRate, Pattern, thin
+from codec_plugin.thinning.closedloop import ClosedLoop, parse_quality, thin_to_budget, thin_to_quality
+from codec_plugin.thinning.thin import DropRanges, KeepEvery, KeepRate, Pattern, thin
 
 
 @click.command("thin")

@@ -19,7 +19,7 @@ from codec_plugin.media.writer import Writer
 from codec_plugin.plan import RestorePlan
 from codec_plugin.runner import weave_settings
 from codec_plugin.schedule import PlanSchedule
-from codec_plugin.splicing import Run
+from codec_plugin.smart.splicing import Run
 from codec_plugin.stages import ahead
 from codec_plugin.weave import Outcome, OutputFrame, Weaver
 

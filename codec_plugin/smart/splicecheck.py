@@ -11,8 +11,8 @@ from codec_plugin.errors import CannotSplice
 from codec_plugin.media.gops import CodedFilm, coded_film
 from codec_plugin.media.prints import Print, prints
 from codec_plugin.media.writer import Writer
-from codec_plugin.splicing import Run
-from codec_plugin.stretch import window_between
+from codec_plugin.smart.splicing import Run
+from codec_plugin.smart.stretch import window_between
 
 _NOT_ALIKE_LEVELS = 16.0  # mean difference of 16x9 thumbnails, of 255; coarse coding stays below a quarter of it
 _BEHIND = 48  # pictures looked at behind a run, up to its second cut: a decoder that went astray shows it at once

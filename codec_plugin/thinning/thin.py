@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 
-from codec_plugin.dropmap import drop_notes, drop_tags
 from codec_plugin.errors import Cancelled, OptionError
 from codec_plugin.job import Job, Progress
 from codec_plugin.media.packets import Packet, packet_table
@@ -25,6 +24,7 @@ from codec_plugin.options import RATE_RANGE, RestoreOptions
 from codec_plugin.report import Note
 from codec_plugin.runner import check_source, happened
 from codec_plugin.stages import ahead
+from codec_plugin.thinning.dropmap import drop_notes, drop_tags
 from codec_plugin.timeline.scan import Scan, scan
 from codec_plugin.timing import Ticks, round_half_up
 

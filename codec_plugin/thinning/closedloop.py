@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
-from codec_plugin.candidates import Block, Quality, score_blocks, value_of
 from codec_plugin.comparison import pair_frames, spaced
 from codec_plugin.errors import OptionError
 from codec_plugin.grids import Restore
@@ -20,7 +19,8 @@ from codec_plugin.media.similarity import Similarity, timed_frames
 from codec_plugin.media.target import check_target, output_errors
 from codec_plugin.options import Range, RestoreOptions
 from codec_plugin.runner import run_file
-from codec_plugin.thinning import DropTimes, Thinning, thin
+from codec_plugin.thinning.candidates import Block, Quality, score_blocks, value_of
+from codec_plugin.thinning.thin import DropTimes, Thinning, thin
 from codec_plugin.timing import round_half_up
 
 SAVE_RANGE = Range(least=1, most=95)

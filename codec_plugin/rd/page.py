@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from html import escape
 from typing import TypeAlias
 
-from codec_plugin.bjontegaard_rate import DeltaRate
 from codec_plugin.media.strips import Strip
-from codec_plugin.ratedistortion import FULL, METRICS, Point, RdResult
+from codec_plugin.rd.bjontegaard_rate import DeltaRate
+from codec_plugin.rd.measuring import FULL, METRICS, Point, RdResult
 from codec_plugin.timing import show_time
 
 _Place: TypeAlias = Callable[[float], float]

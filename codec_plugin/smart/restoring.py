@@ -10,6 +10,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+from codec_plugin.copying import uncopyable
 from codec_plugin.errors import CannotSplice
 from codec_plugin.grids import Restore
 from codec_plugin.job import Job, Progress
@@ -33,10 +34,10 @@ from codec_plugin.media.writer import Writer, check_target
 from codec_plugin.options import RestoreOptions, Smart
 from codec_plugin.plan import Action, RestorePlan
 from codec_plugin.report import Note, RestoreReport, resolve
-from codec_plugin.runner import check_plan, check_source, engine_name, looked_inside, plan_file, run_file, uncopyable
-from codec_plugin.splicecheck import check_splices
-from codec_plugin.splicing import Run, find_runs, fit_decode_times
-from codec_plugin.stretch import Stretch, Workshop
+from codec_plugin.runner import check_plan, check_source, engine_name, looked_inside, plan_file, run_file
+from codec_plugin.smart.splicecheck import check_splices
+from codec_plugin.smart.splicing import Run, find_runs, fit_decode_times
+from codec_plugin.smart.stretch import Stretch, Workshop
 from codec_plugin.timeline.scan import Scan, scan
 from codec_plugin.timing import round_half_up
 

@@ -10,7 +10,6 @@ from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
-from codec_plugin.bjontegaard_rate import DeltaRate, delta_rate
 from codec_plugin.comparison import pair_frames, spaced
 from codec_plugin.decoder import RestoringDecoder
 from codec_plugin.errors import OptionError
@@ -20,7 +19,8 @@ from codec_plugin.media.reader import Frame, Reader, Window
 from codec_plugin.media.similarity import FrameScores, Scores, ScoreSheet, Similarity, timed_frames
 from codec_plugin.media.strips import Strip, jpeg
 from codec_plugin.options import EncodeOptions, RestoreOptions
-from codec_plugin.thinning import DropTimes, KeepEvery, Thinning, thin
+from codec_plugin.rd.bjontegaard_rate import DeltaRate, delta_rate
+from codec_plugin.thinning.thin import DropTimes, KeepEvery, Thinning, thin
 from codec_plugin.timeline.scan import scan
 
 FULL = "full rate"

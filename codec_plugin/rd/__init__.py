@@ -1,0 +1,1 @@
+"""Rate and distortion: what thinning and restoring save, at what loss, against the full rate."""
