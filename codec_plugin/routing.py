@@ -33,6 +33,8 @@ _CLEAR_DB = 0.4
 # lead of 1 dB it was taken for gaps that flow fills 1.6 dB better.
 _DISSOLVE_LEADS_DB = 2.0
 _MIDDLE = (Fraction(3, 10), Fraction(7, 10))  # a frame close to a neighbour is easy for every engine
+_LIKE = 0.2  # of the logarithm of the windows' widths
+_FILM = 8  # probes of earlier shots that count where a shot has none yet
 _BEST_DB = 80.0
 _WORST_DB = 0.0
 
@@ -92,6 +94,7 @@ class Router:
         self.known: deque[Station] = deque()
         """The last source frames that went by."""
         self._probes: deque[_Probe] = deque(maxlen=_MEMORY)
+        self._earlier: deque[_Probe] = deque(maxlen=_FILM)
         self._done: deque[tuple[int, int]] = deque(maxlen=4 * _HISTORY)
         self._served = 0
         self.probes = 0
@@ -107,7 +110,7 @@ class Router:
             self.known.popleft()
 
     def forget(self) -> None:
-        """A new shot: what is known says nothing of it."""
+        """A new shot: until it has probes of its own, those of the film so far speak for it."""
         self.known.clear()
         self._probes.clear()
         self._served = 0
@@ -142,14 +145,18 @@ class Router:
         return (left.pts - probe.right_pts) * self._time_base <= _FRESH_S
 
     def _opinion(self, fit: list[str]) -> Choice:
-        if not self._probes:
+        probes = [probe for probe in self._probes or self._earlier if probe.scores.keys() >= set(fit)]
+        if not probes:
             return Choice(engine=pick_by_scores(dict.fromkeys(fit, 0.0)), findings=())
-        means = {name: float(np.mean([probe.scores[name] for probe in self._probes])) for name in fit}
+        means = {name: float(np.mean([probe.scores[name] for probe in probes])) for name in fit}
         told = [Finding(name=f"probed {name}", value=round(mean, 2), unit="dB") for name, mean in means.items()]
-        return Choice(engine=pick_by_scores(means), findings=(*told, Finding(name="probes", value=len(self._probes))))
+        return Choice(engine=pick_by_scores(means), findings=(*told, Finding(name="probes", value=len(probes))))
 
     def _windows(self, left: Station, right: Station, *, most: int) -> list[Window]:
-        """The windows nearest to the gap in spacing, then in time, that were not probed yet."""
+        """The windows nearest to the gap in spacing, the latest first, that were not probed yet.
+
+        Wider ones than there need be say more of the engines' limits than of the gap.
+        """
         if most == 0:
             return []
         wanted = right.pts - left.pts
@@ -157,11 +164,13 @@ class Router:
         found = []
         for first, last in combinations(range(len(known)), 2):
             window = _window(known, first, last)
-            if window is not None and (window.left.pts, window.right.pts) not in self._done:
+            if window is not None:
                 unlike = abs(math.log((window.right.pts - window.left.pts) / wanted))
                 found.append((round(unlike, 2), -last, window))
         found.sort(key=lambda entry: entry[:2])
-        return [window for _, _, window in found[:most] if self._is_one_shot(window)]
+        near = [window for unlike, _, window in found if unlike <= found[0][0] + _LIKE]
+        new = [window for window in near if (window.left.pts, window.right.pts) not in self._done]
+        return [window for window in new[:most] if self._is_one_shot(window)]
 
     def _is_one_shot(self, window: Window) -> bool:
         if self._scene_threshold >= 100:
@@ -171,7 +180,9 @@ class Router:
     def _probe(self, window: Window, names: list[str]) -> None:
         started = time.monotonic()
         scores = {name: self._score(window, name) for name in names}
-        self._probes.append(_Probe(right_pts=window.right.pts, scores=scores))
+        probe = _Probe(right_pts=window.right.pts, scores=scores)
+        self._probes.append(probe)
+        self._earlier.append(probe)
         self._done.append((window.left.pts, window.right.pts))
         self._served = 0
         self.probes += 1

@@ -167,12 +167,26 @@ def test_nothing_is_probed_across_a_cut(routed: Callable[..., tuple[Router, Fill
     assert all(right < 4 or left >= 4 for left, right in dis.filled)
 
 
-def test_a_new_shot_begins_without_an_opinion(routed: Callable[..., tuple[Router, Filler]]) -> None:
-    router, _ = routed(Knowing("rife", lambda time: 8.0), Knowing("dis"))
+def test_a_new_shot_begins_with_what_was_best_in_the_film_so_far(
+    routed: Callable[..., tuple[Router, Filler]],
+) -> None:
+    dis = Knowing("dis")
+    router, _ = routed(Knowing("rife", lambda time: 8.0), dis)
     assert double(router, range(0, 12, 2))[-1] == "dis"
+    before = len(dis.filled)
     router.forget()
     router.see(station(20))
-    assert router.choose(station(20), station(22), count=1).engine == "rife+dis"
+    assert router.choose(station(20), station(22), count=1).engine == "dis"
+    assert len(dis.filled) == before
+
+
+def test_a_stream_that_is_doubled_is_probed_at_twice_its_spacing_and_no_wider(
+    routed: Callable[..., tuple[Router, Filler]],
+) -> None:
+    dis = Knowing("dis")
+    router, _ = routed(Knowing("rife"), dis)
+    double(router, range(0, 60, 2))
+    assert {right - left for left, right in dis.filled} == {4}
 
 
 def test_few_large_frames_are_kept(routed: Callable[..., tuple[Router, Filler]]) -> None:
