@@ -277,7 +277,10 @@ def pick_engine(name: str, options: Mapping[str, str] | None = None, *, fallback
         engine_class(fallback)
     _check_owners(options, name=name, fallback=fallback)
     if name != AUTO:
-        for part in engine_parts(name):
+        parts = engine_parts(name)
+        if len(set(parts)) < len(parts):
+            raise EngineError(f"--engine {name} names an engine twice")
+        for part in parts:
             engine_class(part)
             _read_engine_options(part, options)
         return name

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from codec_plugin.copying import CopyDiffers, copy_film, uncopyable
-from codec_plugin.engine import pick_engine
+from codec_plugin.engine import AUTO, engine_parts, engine_status, pick_engine
 from codec_plugin.errors import OptionError, PlanError, UnsupportedInput
 from codec_plugin.grids import Resample, Restore, Verb, output_parts, verb_factor
 from codec_plugin.job import Job, Progress
@@ -129,11 +129,20 @@ def _planned(found: Scan, verb: Verb, options: RestoreOptions, job: Job) -> Rest
         found.timeline,
         verb=verb,
         options=options,
-        engine=engine_name(options, job),
+        engine=_engine_for(found, options, job),
         source=found.info.name,
         digest=found.digest,
         bad=found.bad(options),
     )
+
+
+def _engine_for(found: Scan, options: RestoreOptions, job: Job) -> str:
+    """The engine asked for; "auto" takes the one that a drop map names, for that is known to make its frames well."""
+    name, side = engine_name(options, job), found.side
+    if name != AUTO or side.engine is None or side.objections:
+        return name
+    usable = all(engine_status(part).missing is None for part in engine_parts(side.engine))
+    return side.engine if usable else name
 
 
 def check_source(found: Scan, options: RestoreOptions) -> None:

@@ -18,6 +18,7 @@ from codec_plugin.media.streams import StreamDigest, stream_digests
 from codec_plugin.timing import show_time
 
 _MOST_FINDINGS = 50
+_ANOTHER_PICTURE_LEVELS = 16.0  # in the mean of a field, 1/144 of the picture: coding alone stays far below
 _REWRAPPED = ("subrip", "mov_text", "text")
 
 
@@ -229,6 +230,8 @@ class _Frames:
         if is_same:
             return Piece(pts=found.pts, origin=Origin.COPIED)
         if own is not None and made_by is None:
+            if not (own.is_damaged or found.is_damaged) and own.differs_most(found) > _ANOTHER_PICTURE_LEVELS:
+                self.failures.append(f"{where} was encoded again and shows another picture than the source's")
             return Piece(pts=found.pts, origin=Origin.REENCODED)
         return Piece(pts=found.pts, origin=Origin.MADE, made_by=made_by)
 

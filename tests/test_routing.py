@@ -19,7 +19,7 @@ from codec_plugin.errors import CannotFill
 from codec_plugin.filling import Filler, Station, mean
 from codec_plugin.picture import Family, Layout, Picture
 from codec_plugin.routing import Router, pick_by_scores
-from tests.makers import CommandLine
+from tests.makers import CommandLine, write_clip
 from tests.synth import shown
 
 TICK = Fraction(1, 25)
@@ -232,3 +232,33 @@ def test_a_report_of_auto_names_the_engines_and_runs_again_to_the_same_film(cli:
     assert '"engine": "auto"' not in text.split('"plan"')[0]
     cli.done("restore", film, second, "--plan", report, *lossless)
     assert [one.digest for one in shown(first)] == [one.digest for one in shown(second)]
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("--engine", "blend+blend"), "names an engine twice"),
+        (("--engine", "blend+"), "no engine is called ''"),
+        (("--engine", "blend+nobody"), "no engine is called 'nobody'"),
+        (("--engine", "dis+blend", "--engine-option", "x=1"), "say whose with ENGINE.x"),
+    ],
+)
+def test_a_mean_that_makes_no_sense_is_refused(
+    words: tuple[str, ...], complaint: str, cli: CommandLine, tmp_path: Path
+) -> None:
+    film = write_clip(tmp_path / "film.mkv")
+    ran = cli("double", film, tmp_path / "out.mkv", *words)
+    assert ran.code in (1, 2)
+    assert complaint in ran.err
+
+
+def test_the_mean_of_two_engines_is_made_by_both(cli: CommandLine, tmp_path: Path) -> None:
+    film = write_clip(tmp_path / "film.mkv")
+    report = tmp_path / "report.json"
+    cli.done("double", film, tmp_path / "out.mkv", "--engine", "blend+repeat", "--report", report)
+    assert '"engine": "blend+repeat"' in report.read_text()
+
+
+def test_the_engines_of_auto_can_be_listed(cli: CommandLine) -> None:
+    assert "blend" in cli.done("engines", "auto").out
+    assert "repeat" in cli.done("engines", "blend+repeat").out

@@ -233,6 +233,19 @@ def test_the_engine_that_the_drops_were_chosen_with_travels_too(source: Path, tm
     assert scan(tmp_path / "thin.mp4").side.engine == "dis"
 
 
+def test_auto_restores_with_the_engine_that_the_map_names(source: Path, tmp_path: Path) -> None:
+    some = tuple(int(pts) for pts in scan(source).timeline.segments[0].pts[[3, 7]])
+    thin(source, tmp_path / "thin.mkv", pattern=DropTimes(pts=some, engine="blend"), job=job_for("libx264"))
+
+    by_map = restore(tmp_path / "thin.mkv", tmp_path / "back.mkv", job=job_for("libx264"))
+    by_name = restore(
+        tmp_path / "thin.mkv", tmp_path / "other.mkv", options=RestoreOptions(engine="repeat"), job=job_for("libx264")
+    )
+
+    assert by_map.by_engine == {"blend": 2}
+    assert by_name.by_engine == {"repeat": 2}
+
+
 @given(st.sets(st.integers(0, 300)))
 def test_slices_name_exactly_their_numbers(numbers: set[int]) -> None:
     assert from_slices(to_slices(sorted(numbers))) == tuple(sorted(numbers))

@@ -413,6 +413,26 @@ def test_a_whole_encode_is_told_from_a_splice(tmp_path: Path) -> None:
     assert found.count(found.packets) == {Origin.COPIED: 0, Origin.REENCODED: LENGTH - 1, Origin.MADE: 1}
 
 
+def test_verify_tells_another_picture_from_one_that_was_encoded_again(tmp_path: Path) -> None:
+    source = H264.write(tmp_path / "in.mp4", dropped=())
+    with av.open(str(source)) as container, av.open(str(tmp_path / "bad.mp4"), "w") as output:
+        video = container.streams.video[0]
+        stream = output.add_stream("libx264", rate=25, options={"preset": "ultrafast", "crf": "18"})
+        stream.width, stream.height, stream.pix_fmt = video.width, video.height, "yuv420p"
+        stream.time_base = stream.codec_context.time_base = video.time_base
+        for number, frame in enumerate(container.decode(video)):
+            if number == 20:
+                luma = np.frombuffer(frame.planes[0], np.uint8).reshape(-1, frame.planes[0].line_size)
+                luma[: frame.height // 4, : frame.width // 4] = 255 - luma[: frame.height // 4, : frame.width // 4]
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+
+    found = verify(source, tmp_path / "bad.mp4")
+
+    assert len(found.failures) == 1
+    assert "another picture than the source's" in found.failures[0]
+
+
 @pytest.fixture
 def command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> CommandLine:
     """The command line, run in a folder."""

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from codec_plugin.engine import AUTO
+from codec_plugin.engine import AUTO, engine_parts
 from codec_plugin.errors import OptionError
 from codec_plugin.media.reader import Window
 from codec_plugin.options import (
@@ -151,7 +151,7 @@ ENGINE = together(
         default=default_of(RestoreOptions, "engine"),
         show_default=True,
         metavar="NAME",
-        help="Who makes the frames; `codec-plugin engines` lists them.",
+        help="Who makes the frames: `codec-plugin engines` lists them; A+B is the mean of two, auto goes by evidence.",
     ),
     click.option(
         "--engine-option",
@@ -256,6 +256,8 @@ def engine_options(texts: tuple[str, ...], *, engine: str) -> dict[str, str]:
     for key, value in _pairs(texts, option="--engine-option").items():
         if "." not in key and engine == AUTO:
             raise click.UsageError(f"--engine-option {key}: say whose with ENGINE.{key}, or choose an --engine")
+        if "." not in key and len(engine_parts(engine)) > 1:
+            raise click.UsageError(f"--engine-option {key}: say whose with ENGINE.{key}, {engine} are several")
         found[key if "." in key else f"{engine}.{key}"] = value
     return found
 

@@ -13,10 +13,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from codec_plugin.engine import (
+    AUTO,
     EngineStatus,
     auto_candidates,
     engine_names,
     engine_option_fields,
+    engine_parts,
     engine_status,
 )
 from codec_plugin.errors import EngineError
@@ -31,7 +33,8 @@ def engines_command(name: str | None) -> None:
     """List the engines: usable here or not, and what is missing; or the options of engine NAME."""
     console = Console(highlight=False)
     if name is not None:
-        _show_options(console, name)
+        for part in auto_candidates() if name == AUTO else engine_parts(name):
+            _show_options(console, part)
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2))
     for column in ("engine", "here", ""):

@@ -34,6 +34,12 @@ class Print:
         """The mean difference of two thumbnails, in levels of 255."""
         return float(np.abs(self.levels - other.levels).mean())
 
+    def differs_most(self, other: Print) -> float:
+        """The largest difference of any field of two thumbnails, in levels of 255; infinite for another grid."""
+        if self.levels.shape != other.levels.shape:
+            return float("inf")
+        return float(np.abs(self.levels - other.levels).max())
+
 
 def prints(
     path: Path, *, window: Window | None = None, video: int | None = None, ordinal: int | None = None
