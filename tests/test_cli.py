@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -618,3 +619,24 @@ def test_a_reader_who_goes_away_is_no_error_to_speak_of(tmp_path: Path, film: Pa
     assert "Traceback" not in done.stderr
     assert "Exception ignored" not in done.stderr
     assert done.stdout.strip() in ("0", "141")
+
+
+def test_a_film_is_not_written_to_standard_output(cli: CommandLine, tmp_path: Path) -> None:
+    said = cli.refused("double", write_clip(tmp_path / "film.mkv"), "-", *FAST)
+    assert "codec-plugin pipe" in said
+
+
+def test_an_mp4_with_its_index_at_the_end_is_told_from_a_damaged_one_in_a_pipe(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0)
+    with av.open(str(tmp_path / "late.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"preset": "ultrafast", "crf": "1"})
+        stream.width, stream.height, stream.pix_fmt = 640, 480, "yuv420p"
+        for _ in range(12):
+            pixels = noise.integers(0, 255, (480, 640, 3), dtype=np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode(None))
+    data = (tmp_path / "late.mp4").read_bytes()
+    for arguments in (["scan", "-"], ["double", "-", "out.mkv", *FAST]):
+        refused = outside(arguments, folder=tmp_path, stdin=data)
+        assert refused.returncode == 1
+        assert b"+faststart" in refused.stderr

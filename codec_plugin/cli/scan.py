@@ -170,7 +170,9 @@ def _show_gaps(voice: Voice, found: Scan) -> None:
         voice.out.print("no gaps" if found.timeline.main and found.timeline.main.clock else "no gaps can be told")
         return
     missing = sum(len(gap.missing) for gap in found.gaps)
-    voice.out.print(f"{len(found.gaps)} gaps, {missing} frames missing:", style="bold")
+    many = "1 gap" if len(found.gaps) == 1 else f"{len(found.gaps)} gaps"
+    lost = "1 frame" if missing == 1 else f"{missing} frames"
+    voice.out.print(f"{many}, {lost} missing:", style="bold")
     table = Table(box=None, pad_edge=False, padding=(0, 2))
     for name in ("at", "after pts", "missing", "cause", "evidence"):
         table.add_column(name, justify="right" if name in ("after pts", "missing") else "left")

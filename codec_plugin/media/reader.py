@@ -27,6 +27,7 @@ from codec_plugin.media.source import (
     Source,
     input_errors,
     is_cover_art,
+    late_index_hint,
     open_input,
     packets_of,
     pick_video,
@@ -114,12 +115,15 @@ class Reader:
         else:
             self._pipe = source if isinstance(source, PipeSource) else standard_pipe(source)
             self.container, name = open_input(self._pipe or source), name or source_name(source)
+        self._empty_hint = ""  # why a film may hold nothing, where that isn't damage
         try:
             self.stream = pick_video(self.container, video)
             self.info = probe_source(self.container, video=self.stream, name=name)
         except BaseException:
             self.close()
             raise
+        if not isinstance(source, InputContainer):
+            self._empty_hint = late_index_hint(source, container=self.info.container)
         self._window = window or Window()
         self._deinterlacer = Deinterlacer() if deinterlace else None
         context = self.stream.codec_context
@@ -185,7 +189,7 @@ class Reader:
         if not self.counts["frames"]:
             raise DamagedInput(
                 f"{self.info.name}: no picture could be decoded from stream {self.stream.index} "
-                f"({self.info.video.codec}); the file is damaged"
+                f"({self.info.video.codec}){self._empty_hint or '; the file is damaged'}"
             )
 
     def _seek(self, start: Fraction) -> None:

@@ -143,6 +143,13 @@ def is_seekable(source: Source | PipeSource) -> bool:
     return bool(seekable and seekable())
 
 
+def late_index_hint(source: Source | PipeSource, *, container: str) -> str:
+    """What may be behind an empty film in a pipe, to be put after a message; nothing for files and other formats."""
+    if is_seekable(source) or "mp4" not in container.split(","):
+        return ""
+    return "; an MP4 with its index at the end can't be read from a pipe: name the file, or write it with +faststart"
+
+
 def _is_special(path: Path) -> bool:
     """Whether a path is a pipe, a socket or a device."""
     try:

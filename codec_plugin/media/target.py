@@ -68,6 +68,8 @@ def check_place(target: Path, *, source: Path | None, overwrite: bool) -> None:
 
 
 def _check_format(target: Path) -> None:
+    if str(target) == "-":
+        raise OutputError("standard output takes no film; name a file, or write YUV4MPEG2 with `codec-plugin pipe`")
     if not target.suffix:
         raise OutputError(f"{target}: the name has no ending to tell the format by; try {target}.mkv")
     try:

@@ -10,7 +10,7 @@ from codec_plugin.errors import DamagedInput, OptionError
 from codec_plugin.media.packets import PacketTable, read_packets
 from codec_plugin.media.probe import SourceInfo, TimeKeeping, VideoInfo, probe_source
 from codec_plugin.media.reader import Reader, Window
-from codec_plugin.media.source import Source, input_errors, open_input, pick_video, source_name
+from codec_plugin.media.source import Source, input_errors, late_index_hint, open_input, pick_video, source_name
 from codec_plugin.options import Duplicates, Repair, RestoreOptions
 from codec_plugin.timeline.gaps import Cause, Gap, bad_frames, dropped
 from codec_plugin.timeline.inspect import Inspection, Look, inspect
@@ -100,7 +100,10 @@ def scan(
     if table.pts.size and not timeline.frame_count:
         raise OptionError(f"{info.name}: no frame lies in the window; the film lasts {_length(table)}")
     if not timeline.frame_count:
-        raise DamagedInput(f"{info.name}: stream {info.video.index} ({info.video.codec}) holds no pictures to show")
+        hint = late_index_hint(source, container=info.container)
+        raise DamagedInput(
+            f"{info.name}: stream {info.video.index} ({info.video.codec}) holds no pictures to show{hint}"
+        )
     gaps = tuple(dropped(timeline))
     inspection = None
     if decode:
