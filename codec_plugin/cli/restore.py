@@ -239,6 +239,8 @@ def _tell(voice: Voice, done: RestoreReport) -> None:
         what = describe(done.plan.verb) if done.made or not isinstance(done.plan.verb, Restore) else "no gaps to fill"
         voice.say(f"{done.output}: {what}: {done.frame_count} frames{rate}, {', '.join(made) or 'none made'}")
         voice.say(f"  {done.source_frames} frames are the source's own; {done.encoder}; {done.seconds:.1f} s")
+    if dropped := done.plan.count(Action.DROP):
+        voice.say(f"  {dropped} source frames were left out: off the grid of the new rate")
     tail = sum(len(o.target_pts) for o in done.outcomes if o.held_because is None and o.action is Action.HOLD)
     if tail:
         voice.detail(f"  {tail} held: nothing comes after a segment's last frame")
