@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from codec_plugin.engine import AUTO
 from codec_plugin.grids import Claims, Grid, Restore, Verb, grid_for, output_parts, output_rate
 from codec_plugin.options import RestoreOptions
 from codec_plugin.timeline.segments import Segment, Timeline
@@ -99,6 +100,12 @@ class RestorePlan:
     def count(self, action: Action) -> int:
         """Frames with an action."""
         return sum(len(task.target_pts) for task in self.tasks if task.action is action)
+
+    @property
+    def unforeseen_engine(self) -> str | None:
+        """Who makes what turns out damaged on the way: "auto" where any task leaves it open, else the first named."""
+        named = [task.engine for task in self.tasks if task.engine]
+        return AUTO if AUTO in named else next(iter(named), None)
 
     @property
     def changes_nothing(self) -> bool:

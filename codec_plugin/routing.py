@@ -96,6 +96,7 @@ class Router:
         self._probes: deque[_Probe] = deque(maxlen=_MEMORY)
         self._earlier: deque[_Probe] = deque(maxlen=_FILM)
         self._done: deque[tuple[int, int]] = deque(maxlen=4 * _HISTORY)
+        self._last: tuple[object, Choice] | None = None
         self._served = 0
         self.probes = 0
         """Windows probed so far."""
@@ -148,6 +149,12 @@ class Router:
         probes = [probe for probe in self._probes or self._earlier if probe.scores.keys() >= set(fit)]
         if not probes:
             return Choice(engine=pick_by_scores(dict.fromkeys(fit, 0.0)), findings=())
+        key = (fit, probes)
+        if self._last is None or self._last[0] != key:
+            self._last = key, self._judged(fit, probes)  # gaps share what stands in the report
+        return self._last[1]
+
+    def _judged(self, fit: list[str], probes: list[_Probe]) -> Choice:
         means = {name: float(np.mean([probe.scores[name] for probe in probes])) for name in fit}
         told = [Finding(name=f"probed {name}", value=round(mean, 2), unit="dB") for name, mean in means.items()]
         return Choice(engine=pick_by_scores(means), findings=(*told, Finding(name="probes", value=len(probes))))

@@ -293,8 +293,7 @@ def _write(
     notes: list[Note],
     started: float,
 ) -> RestoreReport:
-    named = next((task.engine for task in plan.tasks if task.engine), None)
-    settings = weave_settings(reader, plan.options, engine=named or engine_name(plan.options, job))
+    settings = weave_settings(reader, plan.options, engine=plan.unforeseen_engine or engine_name(plan.options, job))
     outcomes: list[Outcome] = []
     weaver = Weaver(schedule, settings, engine=job.engine, outcome=outcomes.append, cancelled=job.cancelled)
     with Writer(

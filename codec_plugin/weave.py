@@ -65,7 +65,7 @@ class WeaveSettings:
     time_base: Fraction
     """Seconds a source tick."""
     engine: str
-    """Makes what the schedule did not foresee: frames that turn out damaged."""
+    """Makes what the schedule did not foresee, frames that turn out damaged; "auto" where any target says so."""
     scene_threshold: float
     """Cut score from which two pictures are two scenes."""
     max_gap: Fraction
@@ -171,7 +171,8 @@ class Weaver:
         station = Station(pts=pts, frame=item)
         yield from self._made_before(station)
         self._left = station
-        self.router.see(station)
+        if self._settings.engine == AUTO:
+            self.router.see(station)  # only there a dozen frames are worth their memory
         if not kept:
             self.dropped.append(pts * self._schedule.parts)
         else:

@@ -143,7 +143,7 @@ class _Smart:
             film=self._film,
             plan=plan,
             job=job,
-            engine=next((task.engine for task in plan.tasks if task.engine), engine_name(plan.options, job)),
+            engine=plan.unforeseen_engine or engine_name(plan.options, job),
             splice=matched(job.encode, film=self._film, reorder_depth=depth, every_set=every_sets(self._film)),
             rate=plan.rate or found.info.video.rate_from_header or _FALLBACK_RATE,
         )
