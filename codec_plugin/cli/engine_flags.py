@@ -20,7 +20,14 @@ _KEYS = {
     "seed": "seed",
     "guidance": "guidance",
     "control_weight": "control_weight",
+    "path": "path",
 }
+
+
+def _found(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
+    """A file by its whole name, since plans and reports keep it; any other text as it is."""
+    return str(Path(text).absolute()) if text is not None and Path(text).is_file() else text
+
 
 ENGINE_FLAGS = together(
     click.option(
@@ -40,7 +47,13 @@ ENGINE_FLAGS = together(
     click.option("--steps", type=int, metavar="N", help="fcvg: denoising steps."),
     click.option("--seed", type=int, metavar="N", help="fcvg: of the noise."),
     click.option("--guidance", type=float, metavar="X", help="fcvg: weight of the image condition."),
-    click.option("--control-weight", type=float, metavar="X", help="fcvg: weight of the matched lines."),
+    click.option("--control-weight", type=float, metavar="X", help="fcvg: weight of the condition pictures."),
+    click.option(
+        "--path",
+        metavar="NAME|FILE",
+        callback=_found,
+        help="fcvg: how things move from end to end: linear, ease-in, ease-out, ease-in-out, or a time/progress file.",
+    ),
 )
 
 

@@ -36,6 +36,10 @@ class Account:
         """One more number."""
         self._tell(Finding(name=name, value=round(value, 4), unit=unit))
 
+    def note(self, text: str) -> None:
+        """Something in words, under "note"."""
+        self._tell(Finding(name=f"note: {text}", value=1))
+
     def close(self) -> None:
         """Tells the stages' times and the memory."""
         self.begin(None)

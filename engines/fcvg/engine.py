@@ -54,7 +54,7 @@ class FcvgEngine:
 
         Args:
             options: how it works.
-            conditioner: draws the condition pictures; None for matched lines.
+            conditioner: draws the condition pictures; None for what the options ask for.
 
         Raises:
             EngineError: a package or a file is missing, or the weights are random and that wasn't asked for.
@@ -237,19 +237,22 @@ class FcvgEngine:
         return made
 
     def _conditions(self, ends: tuple[Rgb, Rgb], layout: ClipLayout, *, account: Account) -> torch.Tensor | None:
-        """The condition pictures; None where the lines are turned off."""
+        """The condition pictures; None where they are turned off."""
         import torch
 
-        from fcvg.conditions.lines import LineConditioner
-        from fcvg.conditions.times import Schedule, reference_times
+        from fcvg.conditions.choosing import conditioner_of, progress_of
 
         if self.options.control_weight == 0:
             return None
-        conditioner = self._conditioner or LineConditioner(seed=self.options.seed)
+        if self._conditioner is None:
+            self._conditioner = conditioner_of(self.options, folder=self._folder)
         left, right = (np.rint(rgb * 255).astype(np.uint8) for rgb in ends)
-        as_published = self.options.schedule is Schedule.REFERENCE
-        conditions = conditioner(left, right, reference_times(layout.frames) if as_published else layout.times)
+        conditions = self._conditioner(left, right, progress_of(self.options, layout))
         account.tell("lines matched", conditions.matched)
+        for count in conditions.counts:
+            account.tell(count.name, count.number)
+        for note in conditions.notes:
+            account.note(note)
         return torch.from_numpy(conditions.pictures)
 
 

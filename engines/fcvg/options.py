@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from codec_plugin.errors import OptionError
+from fcvg.conditions.path import path_of
 from fcvg.conditions.times import Schedule
 from fcvg.sampling.settings import Fusion, SampleSettings, WindowScope
 
@@ -60,6 +61,9 @@ class FcvgOptions:
     """Weight of the lines; 0 turns them off."""
     schedule: Schedule = Schedule.UNIFORM
     """How the condition pictures are spaced; see `conditions.times`."""
+    path: str = "linear"
+    """How lines and poses go from one end to the other: linear, ease-in, ease-out, ease-in-out, or a file with a time
+    and a progress a line; see `conditions.path`."""
     unet: UNetWeights = UNetWeights.TUNED
     """Which UNet makes the frames."""
     scope: WindowScope = WindowScope.WINDOW
@@ -79,6 +83,7 @@ class FcvgOptions:
 
     def __post_init__(self) -> None:
         parse_size(self.size)
+        path_of(self.path)
         self.sampling(seed=self.seed)
         if self.seed < 0:
             raise OptionError(f"seed must not be negative, but is {self.seed}")

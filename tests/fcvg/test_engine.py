@@ -145,6 +145,24 @@ def test_conditions_are_drawn_at_the_times_of_the_frames_or_as_published(tiny_we
     assert len(seen[0]) == len(seen[1]) == 9
 
 
+def test_conditions_move_along_the_path(tiny_weights: Path) -> None:
+    from fcvg.conditions.conditioner import Conditions, Count
+
+    seen: list[tuple[Fraction, ...]] = []
+    told: list[Finding] = []
+
+    def blank(left: Any, right: Any, times: Any) -> Conditions:
+        seen.append(tuple(times))
+        pictures = np.zeros((len(times), 3, *left.shape[:2]), np.float32)
+        return Conditions(pictures=pictures, matched=0, counts=(Count(name="cats", number=2),), notes=("no dog",))
+
+    made = FcvgEngine(options(tiny_weights, path="ease-in"), conditioner=blank)
+    list(made.fill(request(tell=told.append)))
+
+    assert seen == [tuple(Fraction(index, 8) ** 2 for index in range(9))]
+    assert {"cats", "note: no dog"} < {finding.name for finding in told}
+
+
 @pytest.mark.parametrize("size", ["native", "128x64", "auto"])
 def test_every_size_rule_gives_back_the_films_size(tiny_weights: Path, size: str, monkeypatch: Any) -> None:
     monkeypatch.setattr("fcvg.canvas.AREA", 64 * 64)

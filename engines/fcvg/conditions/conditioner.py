@@ -15,6 +15,16 @@ Rgb8 = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Count:
+    """Something that was counted while conditions were drawn."""
+
+    name: str
+    """What, in a word or two."""
+    number: int
+    """How many."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Conditions:
     """Condition pictures for the frames of a clip, the two ends included."""
 
@@ -22,6 +32,8 @@ class Conditions:
     """(frame, 3, height, width): R, G, B in [0, 1] on black."""
     matched: int
     """How many things were found in both ends and drawn. 0 is an ordinary case: the pictures are black."""
+    counts: tuple[Count, ...] = ()
+    """What else was counted, for the report."""
     notes: tuple[str, ...] = ()
     """What the user should know of how they were found."""
 
@@ -35,6 +47,6 @@ class Conditioner(Protocol):
         Args:
             left: the frame at time 0.
             right: the frame at time 1, of the same size.
-            times: when the pictures are, from 0 to 1, never falling.
+            times: how far things have come in each picture, from 0 to 1, never falling.
         """
         ...
