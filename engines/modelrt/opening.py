@@ -15,6 +15,7 @@ _INSTALL = {
     Runtime.OPENVINO: "pip install openvino",
     Runtime.ONNXRUNTIME: "pip install onnxruntime",
     Runtime.TORCH: "pip install torch",
+    Runtime.TENSORRT: "pip install tensorrt-cu13 torch (its libraries come from NVIDIA's own index)",
 }
 
 

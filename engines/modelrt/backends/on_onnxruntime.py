@@ -55,7 +55,7 @@ def load(model: Model, *, options: SessionOptions) -> Session:
     settings.use_per_session_threads = False
     settings.log_severity_level = 3  # errors only: they are raised as well
     try:
-        inner = onnxruntime.InferenceSession(model.data, settings, providers=["CPUExecutionProvider"])
+        inner = onnxruntime.InferenceSession(_source(model), settings, providers=["CPUExecutionProvider"])
     except Exception as error:  # ORT's exceptions share no base but Exception
         raise ModelDamaged(f"{model.name} is not a model that ONNX Runtime can read; {model.remedy}") from error
     return OnnxRuntimeSession(model.name, inner, shapes=options.shapes)
@@ -84,6 +84,13 @@ class OnnxRuntimeSession(Session):
     def close(self) -> None:
         super().close()
         self._inner = None
+
+
+def _source(model: OnnxModel) -> bytes | str:
+    """The bytes, or the path of a file, beside which ONNX Runtime finds the external data by itself."""
+    if model.data is not None:
+        return model.data
+    return str(model.files[0])
 
 
 def _spec(node: onnxruntime.NodeArg) -> TensorSpec:

@@ -78,7 +78,7 @@ def _imported(compiled: bytes, settings: Mapping[str, object]) -> openvino.Compi
 
 def _compiled(model: OnnxModel, *, options: SessionOptions, settings: Mapping[str, object]) -> openvino.CompiledModel:
     try:
-        graph = _core().read_model(model.data)
+        graph = _core().read_model(model.data if model.data is not None else str(model.files[0]))
     except RuntimeError as error:
         raise ModelDamaged(f"{model.name} is not a model that OpenVINO can read; {model.remedy}") from error
     if options.shapes:

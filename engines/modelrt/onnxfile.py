@@ -1,0 +1,92 @@
+"""Reads of an ONNX file what names other files, without the onnx package: its tensors' external data.
+
+ONNX is a protobuf message; the field numbers below are those of onnx.proto. Only the messages on the way to a tensor
+are looked into, everything else is stepped over, so that 10 MB of graph take a fraction of a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+
+_MODEL, _GRAPH, _NODE, _ATTRIBUTE, _SPARSE, _TENSOR, _FUNCTION = range(7)
+_INSIDE: dict[int, dict[int, int]] = {
+    _MODEL: {7: _GRAPH, 25: _FUNCTION},
+    _GRAPH: {1: _NODE, 5: _TENSOR, 15: _SPARSE},
+    _FUNCTION: {7: _NODE},
+    _NODE: {5: _ATTRIBUTE},
+    _ATTRIBUTE: {5: _TENSOR, 6: _GRAPH, 10: _TENSOR, 11: _GRAPH, 22: _SPARSE, 23: _SPARSE},
+    _SPARSE: {1: _TENSOR, 2: _TENSOR},
+}
+"""Which fields of which message lead to a tensor."""
+
+_EXTERNAL_DATA, _ENTRY_KEY, _ENTRY_VALUE = 13, 1, 2
+
+
+class NotOnnx(ValueError):
+    """The bytes don't follow protobuf's wire format, or they name a file that isn't beside them."""
+
+
+def external_files(graph: bytes | memoryview) -> tuple[str, ...]:
+    """The files that hold a model's tensors, as paths from the model's folder, sorted.
+
+    Args:
+        graph: the bytes of the .onnx file.
+
+    Raises:
+        NotOnnx: the bytes break off or are something else, or a path leads out of the model's folder.
+    """
+    found = set(_locations(memoryview(graph), _MODEL))
+    for name in found:
+        path = PurePosixPath(name.replace("\\", "/"))
+        if path.is_absolute() or ".." in path.parts or not path.parts:
+            raise NotOnnx(f"its tensors lie in {name!r}, outside the model's folder")
+    return tuple(sorted(found))
+
+
+def _locations(message: memoryview, kind: int) -> Iterator[str]:
+    inside = _INSIDE.get(kind, {})
+    for number, value in _fields(message):
+        if kind == _TENSOR:
+            if number == _EXTERNAL_DATA:
+                entry = {key: bytes(text) for key, text in _fields(value)}
+                if entry.get(_ENTRY_KEY) == b"location":
+                    yield entry.get(_ENTRY_VALUE, b"").decode("utf-8", "replace")
+        elif number in inside:
+            yield from _locations(value, inside[number])
+
+
+def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
+    """The length-delimited fields of a message, by number."""
+    at, end = 0, len(message)
+    while at < end:
+        tag, at = _varint(message, at)
+        number, wire = tag >> 3, tag & 7
+        if wire == _VARINT:
+            _, at = _varint(message, at)
+        elif wire == _BYTES:
+            size, at = _varint(message, at)
+            if at + size > end:
+                raise NotOnnx("it breaks off within a field")
+            yield number, message[at : at + size]
+            at += size
+        elif wire in (_FIXED64, _FIXED32):
+            at += 8 if wire == _FIXED64 else 4
+        else:
+            raise NotOnnx(f"a field of wire type {wire}, which ONNX has none of")
+    if at > end:
+        raise NotOnnx("it breaks off within a field")
+
+
+def _varint(message: memoryview, at: int) -> tuple[int, int]:
+    value, shift = 0, 0
+    while at < len(message) and shift < 70:
+        byte = message[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+        shift += 7
+    raise NotOnnx("it breaks off within a number")
