@@ -1,9 +1,10 @@
-"""`python -m benchmarks quality|speed|smart|fcvg|tables`."""
+"""`python -m benchmarks quality|speed|smart|thin|fcvg|tables`."""
 
 from __future__ import annotations
 
 import sys
 import tempfile
+from fractions import Fraction
 from pathlib import Path
 
 import click
@@ -16,6 +17,9 @@ from benchmarks.results import RESULTS, QualityResult, SpeedResult, save
 from benchmarks.smart import KEYINTS, SmartResult, gapped_film, measure_smart, save_smart
 from benchmarks.speed import SIZES, SpeedRow, measure_speed
 from benchmarks.tables import refresh
+from benchmarks.thin import measure_thin, save_thin
+from codec_plugin import EncodeOptions, Window
+from codec_plugin.thinning.candidates import Quality
 
 _CLIPS = click.option(
     "--clips",
@@ -122,6 +126,41 @@ def smart(film: Path, preset: str, keep: Path | None, output: Path) -> None:
 
 
 @main.command()
+@click.option("--film", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--start", type=float, default=0.0, show_default=True, help="Seconds into the film.")
+@click.option("--duration", type=float, help="Seconds; the rest of the film if left out.")
+@click.option("--quality", type=float, required=True, help="The least that a made frame must reach.")
+@click.option("--metric", type=click.Choice(["psnr", "ssim"]), default="psnr", show_default=True)
+@click.option("--engine", default="dis", show_default=True)
+@click.option("--preset", default=None, help="Of the encoder; its own name for a trade of speed for size.")
+@click.option("--output", type=click.Path(path_type=Path), default=RESULTS / "thin.json")
+def thin(
+    film: Path,
+    start: float,
+    duration: float | None,
+    quality: float,
+    metric: str,
+    engine: str,
+    preset: str | None,
+    output: Path,
+) -> None:
+    """Drops what comes back well enough, restores the rest, and measures every made frame from the final files."""
+    window = Window(start=Fraction(str(start)), duration=None if duration is None else Fraction(str(duration)))
+    row = measure_thin(
+        film,
+        window=window,
+        quality=Quality(measure=metric, least=quality),
+        engine=engine,
+        encode=EncodeOptions(preset=preset),
+        command=_command(film),
+        tell=_tell,
+    )
+    save_thin(row, output)
+    if row.below:
+        raise click.ClickException(f"{row.below} of {row.made} made frames are below {quality:g}")
+
+
+@main.command()
 @click.option("--check", is_flag=True, help="Fail where a table is stale, and write nothing.")
 def tables(check: bool) -> None:
     """Writes the tables of the READMEs from the results."""
@@ -146,10 +185,14 @@ def _cases(clips: Path, only: tuple[str, ...], *, quick: bool) -> list[Case]:
 
 
 def _command(clips: Path) -> str:
-    """What was typed, without the names of folders on somebody's machine."""
+    """What was typed, without the names of folders on somebody's machine; `clips` is a folder or a film."""
     typed = sys.argv[1:]
     words = [
-        "CLIPS" if Path(word) == clips else Path(word).name if before in ("--output", "--vapoursynth") else word
+        (clips.name if clips.is_file() else "CLIPS")
+        if Path(word) == clips
+        else Path(word).name
+        if before in ("--output", "--vapoursynth")
+        else word
         for before, word in zip(["", *typed], typed, strict=False)
     ]
     return " ".join(["python -m benchmarks", *words])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -31,6 +31,9 @@ Thumbnail = npt.NDArray[np.float32]
 """A small gray picture, (36, 64), in levels of 0 to 255."""
 Values = npt.NDArray[np.float64]
 """One value a pair, (n,)."""
+
+MEASURES = ("psnr", "ssim", "xpsnr")
+"""All that can be measured of a pair."""
 
 _DEPTHS = (8, 9, 10, 12, 14, 16)
 _SUBSAMPLINGS = {(0, 0): "444", (1, 0): "422", (1, 1): "420", (0, 1): "440", (2, 0): "411", (2, 2): "410"}
@@ -150,14 +153,15 @@ class Similarity:
     from one measured frame to the next, so the pairs must come in order.
     """
 
-    def __init__(self, *, rate: Fraction | None = None) -> None:
+    def __init__(self, *, rate: Fraction | None = None, measures: Collection[str] = MEASURES) -> None:
         """Prepares to measure.
 
         Args:
             rate: frames a second, by which XPSNR chooses its measure of motion (from 32 on it looks two
                 frames back); 25 where it isn't known.
+            measures: which of `MEASURES`; PSNR, which costs next to nothing, always is.
         """
-        self._rate = rate or _DEFAULT_RATE
+        self._rate, self._measures = rate or _DEFAULT_RATE, frozenset(measures)
         self._notes: dict[str, None] = {}
         self._chain: _Chain | None = None
 
@@ -192,15 +196,15 @@ class Similarity:
             ) from error
 
     def _prepared(self, frame: VideoFrame, target: str) -> _Chain:
-        why_no_ssim = _ssim_obstacle(frame, target)
-        why_no_xpsnr = _xpsnr_obstacle(frame, target)
-        if why_no_ssim:
-            self._notes[f"SSIM isn't measured: {why_no_ssim}"] = None
-        if why_no_xpsnr:
-            self._notes[f"XPSNR isn't measured: {why_no_xpsnr}"] = None
+        wanted = {"ssim", "xpsnr"} & self._measures
+        obstacles = {"ssim": _ssim_obstacle, "xpsnr": _xpsnr_obstacle}
+        for name in sorted(wanted):
+            if why := obstacles[name](frame, target):
+                self._notes[f"{name.upper()} isn't measured: {why}"] = None
+                wanted.discard(name)
         if target != frame.format.name:
             self._notes[f"the reference's {frame.format.name} is measured as {target}"] = None
-        return _Chain(frame, target, rate=self._rate, ssim=not why_no_ssim, xpsnr=not why_no_xpsnr)
+        return _Chain(frame, target, rate=self._rate, ssim="ssim" in wanted, xpsnr="xpsnr" in wanted)
 
     def _note_differences(self, reference: VideoFrame, restored: VideoFrame) -> None:
         one, other = reference.format.name, restored.format.name

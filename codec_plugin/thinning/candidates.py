@@ -84,11 +84,21 @@ def value_of(scores: FrameScores, measure: str) -> float:
     return scores.ssim if scores.ssim is not None else 0.0
 
 
-def score_blocks(source: Path, *, measure: str, job: Job, options: RestoreOptions) -> list[Block]:
+def score_blocks(
+    source: Path, *, measure: str, job: Job, options: RestoreOptions, least: float | None = None
+) -> list[Block]:
     """Scores every block of a film on its own frames; five frames are in memory at a time.
 
     Blocks lie where five frames stand in neighbouring slots: never across a gap or a discontinuity. Films without a
     clock (true VFR) have none, since nothing could tell later that a frame is missing.
+
+    Args:
+        source: the film.
+        measure: "psnr" or "ssim".
+        job: window and the like.
+        options: engine, rate, `max_gap` and scene threshold.
+        least: what will be asked of a frame, if that is known: a block whose single frames miss it isn't tried with
+            all three gone, which have further neighbours to be made of.
     """
     found = scan(source, options=options, video=job.video, window=job.window)
     slots = {
@@ -112,7 +122,7 @@ def score_blocks(source: Path, *, measure: str, job: Job, options: RestoreOption
             )
         ) as filler,
     ):
-        judge = _Judge(filler, name=name, measure=measure, threshold=options.scene_threshold)
+        judge = _Judge(filler, name=name, measure=measure, threshold=options.scene_threshold, least=least or 0.0)
         for count, item in enumerate(reader.items(), start=1):
             if not isinstance(item, Frame) or item.pts is None or item.is_corrupt:
                 held = []
@@ -138,14 +148,14 @@ def _follows(one: int, other: int, slots: dict[int, tuple[int, int]]) -> bool:
 class _Judge:
     """Fills and measures."""
 
-    def __init__(self, filler: Filler, *, name: str, measure: str, threshold: float) -> None:
+    def __init__(self, filler: Filler, *, name: str, measure: str, threshold: float, least: float) -> None:
         self._filler, self._name, self._measure, self._threshold = filler, name, measure, threshold
-        self._similarity = Similarity()
+        self._least, self._similarity = least, Similarity(measures=(measure,))
 
     def block(self, frames: Sequence[Station]) -> Block:
         """Scores five frames; the three are tried together only where both singles could go."""
         first, last = self._score(frames[:3]), self._score(frames[2:])
-        together = self._score(frames) if min(first, last) >= 0 else _NEVER
+        together = self._score(frames) if min(first, last) >= self._least else _NEVER
         return Block(pts=(frames[1].pts, frames[2].pts, frames[3].pts), first=first, last=last, all_three=together)
 
     def _score(self, frames: Sequence[Station]) -> float:

@@ -25,6 +25,7 @@ from codec_plugin.timing import round_half_up
 
 SAVE_RANGE = Range(least=1, most=95)
 _MARGIN = {"psnr": 0.5, "ssim": 0.003}
+_NARROW = {"psnr": 0.1, "ssim": 0.0005}
 _TRIES = 7
 """Encodes that the search for a budget may take, beside the two ends."""
 
@@ -78,8 +79,8 @@ def thin_to_quality(
         InputError, OutputError, EngineError: as `thin` and `restore` do.
     """
     with _Bench(Path(source), Path(target), job or Job(), options or RestoreOptions()) as bench:
-        blocks = bench.blocks(quality.measure)
-        return bench.settled(blocks, quality)
+        goal = replace(quality, least=quality.least + _MARGIN[quality.measure])
+        return bench.settled(bench.blocks(quality.measure, least=goal.least), quality, goal=goal)
 
 
 def thin_to_budget(
@@ -169,24 +170,25 @@ class _Bench:
             self._full = self._encoded((), self._at("full")).byte_count
         return self._full
 
-    def blocks(self, measure: str) -> list[Block]:
+    def blocks(self, measure: str, *, least: float | None = None) -> list[Block]:
         """The candidates, scored on the source's own frames."""
-        return score_blocks(self._source, measure=measure, job=self._job, options=self._options)
+        return score_blocks(self._source, measure=measure, job=self._job, options=self._options, least=least)
 
     def bytes_at(self, blocks: Sequence[Block], quality: Quality) -> int:
         """Bytes of the film thinned down to a quality."""
         return self._thinned(_dropped(blocks, quality), self._at("try")).byte_count
 
-    def settled(self, blocks: Sequence[Block], quality: Quality) -> ClosedLoop:
-        """Thins until every made frame, measured from the files, is good enough."""
-        goal = replace(quality, least=quality.least + _MARGIN[quality.measure])
+    def settled(self, blocks: Sequence[Block], quality: Quality, *, goal: Quality) -> ClosedLoop:
+        """Thins until every made frame, measured from the files, is good enough; `goal` is asked of candidates."""
         while True:
             dropped = _dropped(blocks, goal)
             self._thinned(dropped, self._at("try"))
             scores = self._measured(dropped, quality.measure)
-            failing = {pts for pts, score in scores.items() if score < quality.least}
-            if not failing:
+            if not any(score < quality.least for score in scores.values()):
                 return self._result(dropped, quality, scores)
+            # What only just passed goes too: another encode moves it a little, and would ask for one more round.
+            limit = quality.least + _NARROW[quality.measure]
+            failing = {pts for pts, score in scores.items() if score < limit}
             blocks = [block.without(failing, quality=goal) for block in blocks]
 
     def finished(self, blocks: Sequence[Block], quality: Quality) -> ClosedLoop:
@@ -239,7 +241,7 @@ class _Bench:
             Reader(self._source, video=self._job.video, window=self._job.window) as one,
             Reader(restored) as other,
         ):
-            similarity = Similarity(rate=one.info.video.rate_from_header)
+            similarity = Similarity(measures=(measure,))
             tick = one.info.video.time_base
             rounding = tick + other.info.video.time_base
             pairs = pair_frames(

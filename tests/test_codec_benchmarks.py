@@ -1,0 +1,57 @@
+"""The benchmarks of the codec's side, run on clips of a second: what they say is what the files hold."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+
+from benchmarks.thin import measure_thin, save_thin
+from codec_plugin import EncodeOptions, Window
+from codec_plugin.thinning.candidates import Quality
+from tests.makers import picture
+
+QUICK = EncodeOptions(encoder="libx264", preset="ultrafast", crf=16)
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A film of 33 frames that move evenly."""
+    path = tmp_path_factory.mktemp("benchmarks") / "film.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=24)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        for number in range(33):
+            frame = picture(number, size=(96, 64))
+            frame.pts, frame.time_base = number, Fraction(1, 24)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def test_a_thinned_films_made_frames_are_measured_again_from_the_restored_file(film: Path, tmp_path: Path) -> None:
+    row = measure_thin(
+        film,
+        window=Window(duration=Fraction(1)),
+        quality=Quality(measure="psnr", least=30),
+        engine="dis",
+        encode=QUICK,
+        command="typed",
+        tell=lambda line: None,
+    )
+
+    assert row.frames == 24
+    assert row.made > 4
+    assert row.below == 0
+    assert row.worst is not None
+    assert row.worst >= 30
+    assert row.saved == pytest.approx(1 - row.thinned_bytes / row.full_bytes, abs=1e-4)
+    save_thin(row, tmp_path / "thin.json")
+    save_thin(replace(row, film="another.mkv"), tmp_path / "thin.json")
+    save_thin(replace(row, asked=31), tmp_path / "thin.json")
+    kept = json.loads((tmp_path / "thin.json").read_text())["rows"]
+    assert [(one["film"], one["asked"]) for one in kept] == [("another.mkv", 30), ("film.mkv", 31)]
