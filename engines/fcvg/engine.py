@@ -11,6 +11,7 @@ import numpy as np
 from codec_plugin.engine import EngineInfo, Estimate, FillRequest, Take
 from codec_plugin.errors import CannotFill, EngineError
 from codec_plugin.picture import Picture
+from fcvg.conditions.pose.files import pose_files
 from fcvg.options import FcvgOptions
 from fcvg.weights.keeper import FcvgWeights, require_files, require_packages
 from fcvg.weights.layout import default_folder
@@ -65,6 +66,7 @@ class FcvgEngine:
         self._conditioner = conditioner
         require_packages()
         require_files(self._folder, svd=self.options.svd, allow_untrained=self.options.allow_untrained)
+        pose_files(self._folder, self.options.poses)  # raises where one is wanted and isn't there
         self._checked_weights: Checked | None = None
         self._models: Models | None = None
 

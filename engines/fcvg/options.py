@@ -9,6 +9,7 @@ from pathlib import Path
 
 from codec_plugin.errors import OptionError
 from fcvg.conditions.path import path_of
+from fcvg.conditions.pose.files import Poses
 from fcvg.conditions.times import Schedule
 from fcvg.sampling.settings import Fusion, SampleSettings, WindowScope
 
@@ -64,6 +65,8 @@ class FcvgOptions:
     path: str = "linear"
     """How lines and poses go from one end to the other: linear, ease-in, ease-out, ease-in-out, or a file with a time
     and a progress a line; see `conditions.path`."""
+    poses: Poses = Poses.AUTO
+    """Whether people are found with DWPose and drawn over the lines."""
     unet: UNetWeights = UNetWeights.TUNED
     """Which UNet makes the frames."""
     scope: WindowScope = WindowScope.WINDOW

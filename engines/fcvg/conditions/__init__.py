@@ -1,1 +1,1 @@
-"""Condition pictures: what is known of the frames between two others, drawn. Lines so far, without any weights."""
+"""Condition pictures: what is known of the frames between two others, drawn. Lines, and people over them."""

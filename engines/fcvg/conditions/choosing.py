@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fcvg.conditions.conditioner import Conditioner, Conditions, Rgb8
 from fcvg.conditions.lines import LineConditioner
 from fcvg.conditions.path import path_of
+from fcvg.conditions.pose.files import Poses, absent_files, pose_files
 from fcvg.conditions.times import Schedule, reference_times
 
 if TYPE_CHECKING:
-    from fcvg.conditions.conditioner import Conditioner
     from fcvg.layout import ClipLayout
     from fcvg.options import FcvgOptions
 
 
 def conditioner_of(options: FcvgOptions, *, folder: Path) -> Conditioner:
-    """What draws the condition pictures.
+    """What draws the condition pictures: lines, and people over them where that is wanted and can be had.
 
     Args:
         options: the engine's.
         folder: the weights folder.
+
+    Raises:
+        EngineError: people are wanted, and a file isn't there.
     """
-    return LineConditioner(seed=options.seed)
+    lines = LineConditioner(seed=options.seed)
+    files = pose_files(folder, options.poses)
+    if files is None:
+        note = f"no people are drawn: {absent_files(folder)[0]} isn't there" if options.poses is Poses.AUTO else None
+        return Layered(lines, None, note=note)
+    from fcvg.conditions.pose.estimator import PoseEstimator
+    from fcvg.conditions.pose.poses import PoseConditioner
+
+    return Layered(lines, PoseConditioner(PoseEstimator(files)))
 
 
 def progress_of(options: FcvgOptions, layout: ClipLayout) -> tuple[Fraction, ...]:
@@ -32,3 +46,31 @@ def progress_of(options: FcvgOptions, layout: ClipLayout) -> tuple[Fraction, ...
     as_published = options.schedule is Schedule.REFERENCE
     times = reference_times(layout.frames) if as_published else layout.times
     return tuple(path(time) for time in times)
+
+
+class Layered:
+    """Lines, and people over them."""
+
+    def __init__(self, lines: Conditioner, people: Conditioner | None, *, note: str | None = None) -> None:
+        """Args:
+        lines: drawn first.
+        people: drawn over them; None for nobody.
+        note: what the user should know of this choice.
+        """
+        self._lines, self._people = lines, people
+        self._notes = () if note is None else (note,)
+
+    def __call__(self, left: Rgb8, right: Rgb8, times: Sequence[Fraction]) -> Conditions:
+        """See `Conditioner`. The lines are what counts as matched."""
+        below = self._lines(left, right, times)
+        if self._people is None:
+            return replace(below, notes=(*below.notes, *self._notes))
+        from fcvg.conditions.pose.drawing import over
+
+        above = self._people(left, right, times)
+        return Conditions(
+            pictures=over(below.pictures, above.pictures),
+            matched=below.matched,
+            counts=(*below.counts, *above.counts),
+            notes=(*below.notes, *above.notes, *self._notes),
+        )

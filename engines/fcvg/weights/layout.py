@@ -113,7 +113,7 @@ PARTS = (
     ),
     WeightsPart(
         name="dwpose",
-        what="DWPose's whole-body points; not used by this version",
+        what="DWPose's whole-body points: with both of its files, people are drawn over the lines",
         source=f"the file drive linked from {_PUBLIC}, item 2",
         place="dwpose/dw-ll_ucoco_384.onnx",
         licence=Licence(name="dwpose", summary="see the repository IDEA-Research/DWPose on GitHub"),
@@ -121,7 +121,7 @@ PARTS = (
     ),
     WeightsPart(
         name="yolox",
-        what="DWPose's person detector; not used by this version",
+        what="DWPose's person detector",
         source=f"the file drive linked from {_PUBLIC}, item 2",
         place="dwpose/yolox_l.onnx",
         licence=Licence(name="dwpose", summary="see the repository IDEA-Research/DWPose on GitHub"),
