@@ -91,6 +91,13 @@ def sort_of(sets: Mapping[SetKey, bytes], *, codec: str) -> CodedSort | None:
     return CodedSort(profile_idc=sps[3] & 31, level_idc=sps[14], is_high_tier=bool(sps[3] >> 5 & 1))
 
 
+def show_sort(sort: CodedSort, *, codec: str) -> str:
+    """Profile, level and tier in words."""
+    if codec == "h264":
+        return f"profile {sort.profile_idc}, level {sort.level_idc / 10:.1f}"
+    return f"profile {sort.profile_idc}, level {sort.level_idc / 30:.1f}, {'high' if sort.is_high_tier else 'main'} tier"
+
+
 def sequence_sets(sets: Iterable[Mapping[SetKey, bytes]], *, codec: str) -> set[bytes]:
     """The different sequence parameter sets among some."""
     return {unit for some in sets for (kind, _), unit in some.items() if kind == _SPS[codec]}

@@ -19,6 +19,9 @@ from codec_plugin.media.packets import AnyPacket, is_flush
 from codec_plugin.media.source import is_cover_art
 from codec_plugin.timing import round_half_up
 
+HVC1 = "hvc1"
+"""MP4's name of HEVC whose parameter sets stand in the header alone (ISO/IEC 14496-15, 8.3.3.1)."""
+
 _TEXT_SUBTITLES = frozenset({"subrip", "srt", "text"})
 
 
@@ -94,6 +97,9 @@ def copy_stream(stream: Stream, *, output: OutputContainer, cover: bytes = b"") 
     except (ValueError, av.error.FFmpegError) as error:
         raise _cannot_hold(stream, output) from error
     _take_properties(target, stream)
+    if isinstance(stream, VideoStream) and isinstance(target, VideoStream) and output.format.name in MP4_LIKE:
+        if stream.codec_context.codec_tag == HVC1:
+            target.codec_context.codec_tag = HVC1  # else the muxer says hev1, which Apple's players don't take
     return Copy(target=target, convert=_plain(target))
 
 

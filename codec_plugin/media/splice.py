@@ -19,14 +19,17 @@ from codec_plugin.media.gops import CodedFilm
 from codec_plugin.media.nal import END_OF_SEQUENCE, is_parameter_set, join_units, nal_units, unit_type
 from codec_plugin.media.packets import AnyPacket, Packet
 from codec_plugin.media.parameters import (
+    CodedSort,
     Sets,
     free_id,
     missing_sets,
     sequence_sets,
     sets_in,
+    show_sort,
     sort_of,
     with_more_sets,
 )
+from codec_plugin.media.passthrough import HVC1
 from codec_plugin.media.writer import Writer
 from codec_plugin.options import EncodeOptions
 
@@ -36,6 +39,8 @@ _H264_PROFILES = {66: "baseline", 77: "main", 100: "high", 110: "high10", 122: "
 _H264_LOSSLESS = 244
 _HEVC_PROFILES = {1: "main", 2: "main10"}
 _LEVEL_1B = 9
+_H264_TOOLS = {77: "cabac=1", 100: "8x8dct=1"}  # x264 states the lowest profile that has its tools
+_HIGH_TIER_FROM = 120  # HEVC level 4 (H.265 A.4.1)
 _HEV1 = "hev1"
 _DELIMITER = {"h264": 9, "hevc": 35}
 FORMATS = ("mp4", "mov", "matroska", "mpegts")
@@ -62,11 +67,28 @@ class Splice:
 
     options: EncodeOptions
     """The encoder, and what it is told."""
+    sorts: tuple[CodedSort, ...]
+    """The profiles, levels and tiers that the film states, the first one's first."""
 
     @property
     def unordered(self) -> EncodeOptions:
         """The same, with every picture shown as soon as it is decoded."""
         return replace(self.options, extra={**self.options.extra, "bf": "0"})
+
+    def check(self, made: Sets, *, codec: str) -> None:
+        """Holds what an encoder states in its parameter sets against what it was told.
+
+        Lossless HEVC may be of another level: no level's bit rate can be promised for it, and x265 takes no promise.
+
+        Raises:
+            CannotSplice: it is another profile, level or tier than the film's.
+        """
+        sort, profiles = sort_of(made, codec=codec), {one.profile_idc for one in self.sorts}
+        if sort is None or (self.options.lossless and sort.profile_idc in profiles):
+            return
+        if sort not in self.sorts:
+            ours, theirs = (show_sort(one, codec=codec) for one in (sort, self.sorts[0]))
+            raise CannotSplice(f"the encoder states {ours} for its pictures, and the film is {theirs}")
 
 
 def matched(options: EncodeOptions, *, film: CodedFilm, reorder_depth: int, every_set: Iterable[Sets]) -> Splice:
@@ -81,9 +103,10 @@ def matched(options: EncodeOptions, *, film: CodedFilm, reorder_depth: int, ever
     if options.encoder not in (None, name, film.codec):
         raise CannotSplice(f"{options.encoder} doesn't make {film.codec} that is known to splice; {name} does")
     sets = [film.sets, *every_set]
-    sort = next((found for some in sets if (found := sort_of(some, codec=film.codec))), None)
-    if sort is None:
+    sorts = tuple(dict.fromkeys(found for some in sets if (found := sort_of(some, codec=film.codec))))
+    if not sorts:
         raise CannotSplice("it has no sequence parameter set to match")
+    sort = sorts[0]
     extra = dict(options.extra)
     own = ["open-gop=0"]
     if reorder_depth == 0 or len(sequence_sets(sets, codec=film.codec)) > 1:
@@ -98,13 +121,22 @@ def matched(options: EncodeOptions, *, film: CodedFilm, reorder_depth: int, ever
         if number is None or sort.profile_idc not in _H264_PROFILES:
             raise CannotSplice(f"no parameter-set id is free, or its profile ({sort.profile_idc}) can't be encoded")
         own.append(f"sps-id={number}")
+        own += filter(None, [_H264_TOOLS.get(sort.profile_idc)])
         extra["profile"] = _H264_PROFILES[sort.profile_idc]
         extra["level"] = "1b" if sort.level_idc == _LEVEL_1B else f"{sort.level_idc // 10}.{sort.level_idc % 10}"
-    elif sort.profile_idc in _HEVC_PROFILES:
-        extra["profile"] = _HEVC_PROFILES[sort.profile_idc]
+    else:
+        if not options.lossless:
+            own.append(f"level-idc={sort.level_idc / 30:.1f}")
+            own += [f"high-tier={int(sort.is_high_tier)}"] if sort.level_idc >= _HIGH_TIER_FROM else []
+        if sort.profile_idc in _HEVC_PROFILES:
+            extra["profile"] = _HEVC_PROFILES[sort.profile_idc]
     key = _PARAMS_KEY[film.codec]
     extra[key] = ":".join([*filter(None, [extra.get(key)]), *own])
-    return Splice(options=replace(options, encoder=name, extra=extra))
+    return Splice(options=replace(options, encoder=name, extra=extra), sorts=sorts)
+
+
+class SetsDiffer(CannotSplice):
+    """New pictures need other parameter sets than those that the header was written with."""
 
 
 class StretchEncoder:
@@ -165,8 +197,18 @@ class Splicer:
     units, at every random-access point. H.264 splices get ids of their own, so that this is for HEVC and MPEG-TS.
     """
 
-    def __init__(self, writer: Writer, *, source: VideoStream, film: CodedFilm) -> None:
+    def __init__(self, writer: Writer, *, source: VideoStream, film: CodedFilm, sets_in_stream: bool = False) -> None:
+        """Writes nothing yet.
+
+        Args:
+            writer: copies the picture's packets.
+            source: the picture.
+            film: its packets.
+            sets_in_stream: whether HEVC in MP4 says hev1 in any case. Else it stays hvc1 where the first new pictures
+                have the very parameter sets of the header.
+        """
         self._writer, self._source, self._film = writer, source, film
+        self._in_stream = sets_in_stream
         self._restates = writer.container.format.name == "mpegts"
         self._length_size = 0 if self._restates else film.length_size
         self._needed: Sets = dict(film.sets)
@@ -179,6 +221,8 @@ class Splicer:
     def expect(self, more: Sets) -> None:
         """Tells which parameter sets the new pictures have, before anything is written."""
         self._more = dict(more)
+        film, new = self._film, more.items() - self._film.sets.items()
+        self._in_stream |= bool(new) or not film.length_size or any(picture.sets for picture in film.pictures)
         if self._film.length_size and not self._restates:
             self._header = dict(self._film.sets) | (self._more if self._film.codec == "h264" else {})
             self._known = dict(self._header)
@@ -188,9 +232,16 @@ class Splicer:
         context = target.codec_context
         if self._film.length_size and not self._restates:
             header = self._source.codec_context.extradata or b""
-            context.extradata = with_more_sets(header, self._more, codec=self._film.codec)
+            keep = self._film.codec == "hevc" and not self._in_stream
+            context.extradata = header if keep else with_more_sets(header, self._more, codec=self._film.codec)
         if self._film.codec == "hevc" and self._writer.container.format.name in ("mp4", "mov"):
-            context.codec_tag = _HEV1
+            context.codec_tag = _HEV1 if self.is_hev1 else HVC1
+
+    @property
+    def is_hev1(self) -> bool:
+        """Whether the output is an HEVC film in MP4 whose parameter sets stand in the stream."""
+        is_mp4 = self._writer.container.format.name in ("mp4", "mov")
+        return self._film.codec == "hevc" and is_mp4 and self._in_stream
 
     def keep(self, packet: AnyPacket, *, index: int) -> None:
         """Writes a packet of the source."""
@@ -225,11 +276,16 @@ class Splicer:
             duration: how long each lasts, in ticks.
             ends_at_open: whether an HEVC random-access point that stays and is no IDR comes next: the decoder must
                 take it for a beginning.
+
+        Raises:
+            SetsDiffer: the file was begun as one with all parameter sets in its header, and these have others.
         """
         for number, (picture, time) in enumerate(zip(pictures, dts, strict=True)):
             codec = self._film.codec
             sets = sets_in(picture.units, codec=codec)
             spare = all(self._header.get(key) == unit for key, unit in sets.items())
+            if not spare and not self._in_stream and self._film.codec == "hevc" and not self._restates:
+                raise SetsDiffer("its new stretches have parameter sets that differ")
             units = [unit for unit in picture.units if not (spare and is_parameter_set(unit, codec=codec))]
             self._known |= sets
             if ends_at_open and number == len(pictures) - 1:

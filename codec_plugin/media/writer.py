@@ -23,6 +23,7 @@ from codec_plugin.media.encoders import EncoderChoice, Film, add_encoder, choose
 from codec_plugin.media.formats import MP4_TAGS
 from codec_plugin.media.packets import AnyPacket
 from codec_plugin.media.passthrough import (
+    HVC1,
     Copy,
     Loss,
     becomes_attachment,
@@ -250,6 +251,8 @@ class Writer:
         aspect = self._picture.codec_context.sample_aspect_ratio or self._picture.sample_aspect_ratio
         if aspect:
             context.sample_aspect_ratio = aspect
+        if context.codec.canonical_name == "hevc" and self.container.format.name in ("mp4", "mov"):
+            context.codec_tag = HVC1
         open_encoder(stream, self.choice)
         if self._look.rotation:
             stream.set_display_rotation(self._look.rotation)

@@ -29,7 +29,7 @@ from codec_plugin.media.source import (
     packets_of,
     pick_video,
 )
-from codec_plugin.media.splice import FORMATS, Encoded, Splicer, every_sets, least_step, matched, sets_of
+from codec_plugin.media.splice import FORMATS, Encoded, SetsDiffer, Splicer, every_sets, least_step, matched, sets_of
 from codec_plugin.media.writer import Writer, check_target
 from codec_plugin.options import RestoreOptions, Smart
 from codec_plugin.plan import Action, RestorePlan
@@ -106,7 +106,10 @@ def _spliced(
                 raise CannotSplice(obstacle)
             return plan
         _check_possible(path, target, found, plan, job)
-        return _Smart(path, target, found, plan, job).run(started)
+        try:
+            return _Smart(path, target, found, plan, job).run(started)
+        except SetsDiffer:
+            return _Smart(path, target, found, plan, job).run(started, sets_in_stream=True)
     except CannotSplice as error:
         raise CannotSplice(f"{found.info.name}: its packets can't be kept: {error}") from error
 
@@ -148,10 +151,11 @@ class _Smart:
             rate=plan.rate or found.info.video.rate_from_header or _FALLBACK_RATE,
         )
 
-    def run(self, started: float) -> RestoreReport:
+    def run(self, started: float, *, sets_in_stream: bool = False) -> RestoreReport:
         """Writes the file and reports.
 
         Raises:
+            SetsDiffer: it needs `sets_in_stream`.
             CannotSplice: there turns out to be no room, or the result doesn't show what it should.
         """
         container = open_input(self._path)
@@ -173,7 +177,7 @@ class _Smart:
         ):
             if writer.container.format.name not in FORMATS:
                 raise CannotSplice(f"no splice was ever seen to survive in {writer.container.format.name}")
-            splicer = Splicer(writer, source=picture, film=self._film)
+            splicer = Splicer(writer, source=picture, film=self._film, sets_in_stream=sets_in_stream)
             first = self._encode(self._runs[0], writer)  # before the header, which may name its parameter sets
             splicer.expect(sets_of(first.pictures, codec=self._film.codec))
             with input_errors(self._found.info.name):
@@ -262,7 +266,7 @@ class _Smart:
         if splicer.mended:
             text = f"{splicer.mended} of the packets kept got parameter sets put before them"
             notes.append(Note(kind="smart", text=text))
-        if self._film.codec == "hevc" and writer.container.format.name in ("mp4", "mov"):
+        if splicer.is_hev1:
             text = "parameter sets stand in the stream (hev1): Apple's players want hvc1; re-encode for those"
             notes.append(Note(kind="smart", text=text))
         notes += [Note(kind="scan", text=text) for text in self._found.notes]

@@ -14,7 +14,7 @@ from codec_plugin.media.color import appearance_of
 from codec_plugin.media.encoders import EncoderChoice, Film, choose_encoder
 from codec_plugin.media.gops import CodedFilm
 from codec_plugin.media.reader import Frame, Reader, Window
-from codec_plugin.media.splice import Encoded, Splice, StretchEncoder
+from codec_plugin.media.splice import Encoded, Splice, StretchEncoder, sets_of
 from codec_plugin.media.writer import Writer
 from codec_plugin.plan import RestorePlan
 from codec_plugin.runner import weave_settings
@@ -67,7 +67,7 @@ class Workshop:
         """Encodes one run; `progress` is called with each frame, and whether it was made.
 
         Raises:
-            CannotSplice: it shows no frame at all.
+            CannotSplice: it shows no frame at all, or the encoder states another profile or level than the film.
             CannotHold, EngineError, DamagedInput: as a whole restoration does.
         """
         pictures: list[Encoded] = []
@@ -91,6 +91,7 @@ class Workshop:
         if encoder is None or choice is None:
             raise CannotSplice(f"nothing can be decoded between pts {run.after_pts} and {run.before_pts}")
         pictures += encoder.encode(None)
+        self.splice.check(sets_of(pictures, codec=self.film.codec), codec=self.film.codec)
         return Stretch(
             run=run,
             pictures=tuple(pictures),
