@@ -161,6 +161,19 @@ def thin(
 
 
 @main.command()
+@_CLIPS
+@_ONLY
+@_QUICK
+@click.option("--output", type=click.Path(path_type=Path), default=RESULTS / "routing.json")
+def routing(clips: Path, only: tuple[str, ...], quick: bool, output: Path) -> None:
+    """Whether the rule of auto knows where flow is lost."""
+    from benchmarks.routing import run
+
+    cases = _cases(clips, only, quick=quick)
+    _tell(run(cases, command=_command(clips), output=output, tell=_tell))
+
+
+@main.command()
 @click.option("--check", is_flag=True, help="Fail where a table is stale, and write nothing.")
 def tables(check: bool) -> None:
     """Writes the tables of the READMEs from the results."""

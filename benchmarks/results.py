@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import Field, asdict, dataclass
 from pathlib import Path
+from typing import Any, ClassVar, Protocol
 
 from benchmarks.machine import Machine
 from benchmarks.quality import QualityRow
@@ -41,7 +42,19 @@ class SpeedResult:
     """What came out."""
 
 
-def save(result: QualityResult | SpeedResult, path: Path) -> None:
+class Result(Protocol):
+    """Any dataclass that says what was typed, and where."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    @property
+    def command(self) -> str: ...
+
+    @property
+    def machine(self) -> Machine: ...
+
+
+def save(result: Result, path: Path) -> None:
     """Writes a result beside its final name and moves it there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".part")

@@ -10,6 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import cast
 
+from codec_plugin.budget import Purse
 from codec_plugin.engine import Engine, pick_engine
 from codec_plugin.errors import InputError
 from codec_plugin.grids import Restore, Verb, output_parts
@@ -140,6 +141,7 @@ class RestoringDecoder:
             name="the frames",
             engine_options=self._options.engine_options,
             fallback=self._options.fallback,
+            purse=Purse(self._options.budget),
         )
         yield from self._woven(_rising(first, stream), schedule, settings)
 

@@ -98,6 +98,8 @@ class EngineInfo:
     """The least width and height in pixels that it can work on."""
     fallback: str | None = None
     """Which engine makes the frames that this one says it can't; None to hold a neighbour."""
+    generative: bool = False
+    """Whether it invents what moves, at a price, rather than follow it: "auto" takes it only where flow is lost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +113,11 @@ class Estimate:
 
 
 AUTO = "auto"
+FLOW = "flow"
+CHOICES = (AUTO, FLOW)
+"""Names that leave it open which engine fills a gap: any by evidence, or any but the generative one."""
 _AUTO_ORDER = ("rife", "dis", "blend")
+_GENERATIVE = "fcvg"
 
 
 def _never() -> bool:
@@ -276,7 +282,7 @@ def pick_engine(name: str, options: Mapping[str, str] | None = None, *, fallback
     if fallback is not None and fallback != HOLD:
         engine_class(fallback)
     _check_owners(options, name=name, fallback=fallback)
-    if name != AUTO:
+    if name not in CHOICES:
         parts = engine_parts(name)
         if len(set(parts)) < len(parts):
             raise EngineError(f"--engine {name} names an engine twice")
@@ -285,7 +291,8 @@ def pick_engine(name: str, options: Mapping[str, str] | None = None, *, fallback
             _read_engine_options(part, options)
         return name
     candidates = auto_candidates(options)
-    return candidates[0] if len(candidates) == 1 else AUTO
+    open_still = len(candidates) > 1 or (name == AUTO and generative_candidate(options).missing is None)
+    return name if open_still else candidates[0]
 
 
 def engine_parts(name: str) -> list[str]:
@@ -303,6 +310,20 @@ def auto_candidates(options: Mapping[str, str] | None = None) -> tuple[str, ...]
         EngineError: none is.
     """
     return _usable(tuple(sorted((options or {}).items())))
+
+
+def generative_candidate(options: Mapping[str, str] | None = None) -> EngineStatus:
+    """The engine that "auto" takes where flow is lost, and whether it is usable here.
+
+    Args:
+        options: `{"engine.option": text}`.
+    """
+    return _generative(tuple(sorted((options or {}).items())))
+
+
+@cache
+def _generative(options: tuple[tuple[str, str], ...]) -> EngineStatus:
+    return engine_status(_GENERATIVE, dict(options))
 
 
 @cache
@@ -338,7 +359,11 @@ def _check_owners(options: Mapping[str, str], *, name: str, fallback: str | None
     """Refuses options that would have no effect."""
     for key in options:
         engine, option = split_option(key)
-        used = _AUTO_ORDER if name == AUTO else (*engine_parts(name), fallback or _own_fallback(name))
+        used: tuple[str | None, ...] = (*engine_parts(name), fallback)
+        if name in CHOICES:
+            used = (*_AUTO_ORDER, *([_GENERATIVE] if name == AUTO else []))
+        elif fallback is None:
+            used = (*used, _own_fallback(name))
         if engine not in (*used, fallback):
             raise OptionError(f"option {option} is for engine {engine}, which --engine {name} doesn't use")
 

@@ -14,12 +14,23 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from codec_plugin.engine import Engine, FillRequest, Finding, Take, auto_candidates, engine_parts, load_engine
+from codec_plugin.budget import Purse
+from codec_plugin.engine import (
+    Engine,
+    EngineStatus,
+    FillRequest,
+    Finding,
+    Take,
+    auto_candidates,
+    engine_parts,
+    generative_candidate,
+    load_engine,
+)
 from codec_plugin.errors import CodecPluginError, EngineError
 from codec_plugin.media.pixels import native_layout, to_frame, to_picture, to_rgb_picture
 from codec_plugin.media.reader import Frame
 from codec_plugin.picture import Picture, Plane
-from codec_plugin.timeline.scenes import cut_score, thumbnail
+from codec_plugin.timeline.scenes import Likeness, likeness, thumbnail
 from codec_plugin.timing import Timestamp
 
 
@@ -61,6 +72,7 @@ class Filler:
         engine: Engine | None = None,
         options: Mapping[str, str] | None = None,
         cancelled: Callable[[], bool] = lambda: False,
+        purse: Purse | None = None,
     ) -> None:
         """Loads nothing.
 
@@ -70,12 +82,16 @@ class Filler:
             engine: an engine to use in place of one loaded by its name.
             options: `{"engine.option": text}`.
             cancelled: handed on to the engines.
+            purse: what generative engines take their time from; None for one without a limit.
         """
+        self.purse = purse or Purse()
+        """What generative engines take their time from."""
         self._source, self._time_base = source, time_base
         self._given, self._options, self._cancelled = engine, options or {}, cancelled
         self._loaded: dict[str, Engine] = {}
         self._pictures: dict[tuple[int, Take], Picture] = {}
         self._thumbnails: dict[int, npt.NDArray[np.uint8]] = {}
+        self._alike: tuple[tuple[int, int], Likeness] | None = None
 
     def engine(self, name: str) -> Engine:
         """The engine of that name.
@@ -90,12 +106,16 @@ class Filler:
         return self._loaded[name]
 
     def candidates(self) -> tuple[str, ...]:
-        """The engines that "auto" chooses from.
+        """The flow engines that "auto" chooses from.
 
         Raises:
             EngineError: none is usable.
         """
         return auto_candidates(self._options)
+
+    def generative(self) -> EngineStatus:
+        """The engine for gaps where flow is lost, and whether it is usable."""
+        return generative_candidate(self._options)
 
     def unfit(self, name: str, frame: Frame, *, count: int) -> str | None:
         """Why an engine can't make `count` frames between two like this one, by what it says of itself."""
@@ -161,7 +181,8 @@ class Filler:
         where = f"{self._source}, after {at}: engine {engine.info.name}"
         count = 0
         try:
-            for count, picture in enumerate(engine.fill(request), start=1):
+            pictures = self.purse.timed(engine.fill(request)) if engine.info.generative else engine.fill(request)
+            for count, picture in enumerate(pictures, start=1):
                 if count > len(positions):
                     raise EngineError(f"{where} gave more than {len(positions)} pictures")
                 if picture.layout != request.left.layout or picture.planes[0].shape != request.left.planes[0].shape:
@@ -184,7 +205,14 @@ class Filler:
 
     def cut_score(self, left: Station, right: Station) -> float:
         """How much two frames look like two scenes, 0 to 100."""
-        return cut_score(self._thumbnail(left), self._thumbnail(right))
+        return self.likeness(left, right).cut_score
+
+    def likeness(self, left: Station, right: Station) -> Likeness:
+        """What two frames have in common; that of the last two asked about is at hand."""
+        pair = (left.pts, right.pts)
+        if self._alike is None or self._alike[0] != pair:
+            self._alike = pair, likeness(self._thumbnail(left), self._thumbnail(right))
+        return self._alike[1]
 
     def forget_all_but(self, kept: Collection[int]) -> None:
         """Drops what was made of frames other than those with these pts."""

@@ -62,6 +62,7 @@ class Range:
 FACTOR_RANGE = Range(least=2, most=64)
 RATE_RANGE = Range(least=0.01, most=1000)
 MAX_GAP_RANGE = Range(least=0.01, most=3600)
+BUDGET_RANGE = Range(least=0, most=10_000_000)
 SCENE_THRESHOLD_RANGE = Range(least=0, most=100)
 THREADS_RANGE = Range(least=0, most=1024)
 CRF_RANGE = Range(least=0, most=63)
@@ -93,8 +94,14 @@ class RestoreOptions:
     """How far to go into damaged pictures."""
     deinterlace: bool = False
     """Make whole frames of fields first; else interlaced video is refused."""
+    budget: Fraction | None = None
+    """Seconds that the generative engine may take where "auto" chooses; None for no limit."""
 
     def __post_init__(self) -> None:
+        if self.budget is not None:
+            BUDGET_RANGE.check("budget", self.budget)
+            if self.engine != DEFAULT_ENGINE:
+                raise OptionError(f"a budget is for engine {DEFAULT_ENGINE}, which chooses; {self.engine} doesn't")
         MAX_GAP_RANGE.check("max_gap", self.max_gap)
         SCENE_THRESHOLD_RANGE.check("scene_threshold", self.scene_threshold)
         if self.rate is not None:

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from codec_plugin.engine import AUTO
+from codec_plugin.engine import AUTO, CHOICES
 from codec_plugin.grids import Claims, Grid, Restore, Verb, grid_for, output_parts, output_rate
 from codec_plugin.options import RestoreOptions
 from codec_plugin.timeline.segments import Segment, Timeline
@@ -40,9 +40,12 @@ class Guard(StrEnum):
     """The neighbours are further apart than `max_gap` (others between them turned out damaged)."""
     CANNOT_FILL = "cannot_fill"
     """The engine says that it can't."""
+    BUDGET = "budget"
+    """What is left of the budget isn't enough; then flow makes the frames."""
 
 
-GUARDS = tuple(Guard)
+GUARDS = (Guard.SCENE_CUT, Guard.DISTANCE, Guard.CANNOT_FILL)
+"""Those of every gap."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,9 +106,10 @@ class RestorePlan:
 
     @property
     def unforeseen_engine(self) -> str | None:
-        """Who makes what turns out damaged on the way: "auto" where any task leaves it open, else the first named."""
+        """Who makes what turns out damaged on the way: "auto" or "flow" where any task left it open, else the first."""
         named = [task.engine for task in self.tasks if task.engine]
-        return AUTO if AUTO in named else next(iter(named), None)
+        chosen = any(Guard.BUDGET in task.guards for task in self.tasks)
+        return AUTO if chosen else next((name for name in (*CHOICES, *named) if name in named), None)
 
     @property
     def changes_nothing(self) -> bool:

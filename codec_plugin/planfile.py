@@ -28,7 +28,8 @@ def plan_to_json(plan: RestorePlan) -> dict[str, Any]:
         document[key] = None if document[key] is None else str(document[key])
     options = document["options"]
     options["max_gap"] = str(options["max_gap"])
-    options["rate"] = None if options["rate"] is None else str(options["rate"])
+    for key in ("rate", "budget"):
+        options[key] = None if options[key] is None else str(options[key])
     document["tasks"] = [
         task | {"target_pts": list(task["target_pts"]), "guards": list(task["guards"])} for task in document["tasks"]
     ]
@@ -154,6 +155,7 @@ def _options(fields: _Fields) -> RestoreOptions:
             duplicates=fields.made("duplicates", Duplicates),
             repair=fields.made("repair", Repair),
             deinterlace=fields.of("deinterlace", bool),
+            budget=fields.optional("budget", lambda key: fields.made(key, Fraction)) if fields.has("budget") else None,
         )
     except PlanError:
         raise

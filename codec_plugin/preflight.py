@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from codec_plugin.engine import AUTO, Engine, engine_parts, load_engine
+from codec_plugin.engine import CHOICES, Engine, engine_parts, load_engine
 from codec_plugin.errors import CannotFill
 from codec_plugin.plan import Action, RestorePlan
 
@@ -24,7 +24,7 @@ def check_engines(plan: RestorePlan, size: tuple[int, int], *, given: Engine | N
     objections = []
     longest: dict[str, int] = {}
     for task in plan.tasks:
-        if task.action is Action.FILL and task.engine and task.engine != AUTO:
+        if task.action is Action.FILL and task.engine and task.engine not in CHOICES:
             for name in engine_parts(task.engine):
                 longest[name] = max(longest.get(name, 0), len(task.target_pts))
     for name, positions in longest.items():

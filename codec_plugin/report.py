@@ -146,6 +146,7 @@ def report_to_json(report: RestoreReport) -> dict[str, Any]:
                 "action": str(outcome.action),
                 "engine": outcome.engine,
                 "reason": outcome.reason,
+                "chosen_because": outcome.chosen_because,
                 "held_because": outcome.held_because,
                 "fallback_because": outcome.fallback_because,
                 "cut_score": outcome.cut_score,

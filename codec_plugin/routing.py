@@ -1,4 +1,8 @@
-"""`Router`: which engine suits a gap, by evidence. Known frames beside it are taken away and made again by each."""
+"""`Router`: which engine suits a gap, by evidence.
+
+Where flow is lost (`codec_plugin.evidence`) it is the generative engine, if it is there and the budget has room.
+Else it is one of the flow engines: known frames beside the gap are taken away and made again by each.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,15 @@ import math
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import combinations
 
 import numpy as np
 
 from codec_plugin.engine import Finding, Take
-from codec_plugin.errors import CannotFill
+from codec_plugin.errors import CannotFill, EngineError
+from codec_plugin.evidence import LEAST_MISSING, Evidence, judge
 from codec_plugin.filling import Filler, Station
 from codec_plugin.media.pixels import native_layout, to_frame, to_picture
 from codec_plugin.picture import Family, Picture
@@ -35,6 +40,7 @@ _DISSOLVE_LEADS_DB = 2.0
 _MIDDLE = (Fraction(3, 10), Fraction(7, 10))  # a frame close to a neighbour is easy for every engine
 _LIKE = 0.2  # of the logarithm of the windows' widths
 _FILM = 8  # probes of earlier shots that count where a shot has none yet
+_AS_WIDE = 0.7  # of the gap: probes over less say too little of it
 _BEST_DB = 80.0
 _WORST_DB = 0.0
 
@@ -61,6 +67,7 @@ class _Probe:
     """What one window showed."""
 
     right_pts: int
+    width_pts: int
     scores: dict[str, float]
 
 
@@ -70,8 +77,11 @@ class Choice:
 
     engine: str
     """Its name."""
+    because: str = ""
+    """What the rule says of the gap, and why the engine that it asks for isn't taken, where that is so."""
     findings: tuple[Finding, ...]
-    """What the probes showed: for each candidate the mean luma PSNR of the known frames that it made again."""
+    """The evidence, and what the probes showed: for each flow engine the mean luma PSNR of the known frames that it
+    made again."""
 
 
 class Router:
@@ -98,6 +108,8 @@ class Router:
         self._done: deque[tuple[int, int]] = deque(maxlen=4 * _HISTORY)
         self._last: tuple[object, Choice] | None = None
         self._served = 0
+        self.unserved: dict[str, int] = {}
+        """Gaps where flow is lost and was taken all the same, by the reason."""
         self.probes = 0
         """Windows probed so far."""
         self.seconds = 0.0
@@ -116,17 +128,77 @@ class Router:
         self._probes.clear()
         self._served = 0
 
-    def choose(self, left: Station, right: Station, *, count: int) -> Choice:
+    def choose(self, left: Station, right: Station, *, count: int, generative: bool = True) -> Choice:
         """The engine for a gap; `left` is the frame seen last.
 
         Args:
             left: the frame before the gap.
             right: the frame after.
             count: frames to be made.
+            generative: whether the generative engine may be taken.
 
         Raises:
             EngineError: a candidate broke its promise.
         """
+        flow = self._flow(left, right, count=count)
+        probed_db = self._probed_db(width_pts=right.pts - left.pts)
+        if count < LEAST_MISSING:
+            short = Evidence(missing=count, motion=0, unexplained=0, disagreement=0)
+            return replace(flow, because=judge(short).because)
+        evidence = Evidence.of(self._filler.likeness(left, right), missing=count, probed_db=probed_db)
+        verdict = judge(evidence)
+        findings = (*evidence.findings, *flow.findings)
+        if not verdict.lost or not generative:
+            return replace(flow, because=verdict.because, findings=findings)
+        name, obstacle = self._generative(left, count=count)
+        if obstacle is None:
+            return Choice(engine=name, because=verdict.because, findings=findings)
+        return self._instead(replace(flow, because=verdict.because, findings=findings), obstacle)
+
+    def planned(self, name: str, left: Station, right: Station, *, count: int) -> Choice:
+        """The generative engine, as a budget planned it; flow where it can't be had any more. As `choose`."""
+        generative, obstacle = self._generative(left, count=count)
+        if obstacle is None and generative == name:
+            return Choice(engine=name, because=f"the budget goes to {name} here", findings=())
+        flow = self.choose(left, right, count=count, generative=False)
+        return self._instead(flow, obstacle or f"{name} isn't what makes lost gaps here")
+
+    def _instead(self, flow: Choice, obstacle: str) -> Choice:
+        self.unserved[obstacle] = self.unserved.get(obstacle, 0) + 1
+        return replace(flow, because=f"{flow.because}; {obstacle}")
+
+    def refuge(self, left: Station, *, count: int) -> str | None:
+        """The generative engine, for a gap that flow refuses; None where it can't be had."""
+        name, obstacle = self._generative(left, count=count)
+        return name if obstacle is None and count >= LEAST_MISSING else None
+
+    def _generative(self, left: Station, *, count: int) -> tuple[str, str | None]:
+        """The generative engine's name, and why it can't be taken; None where it can."""
+        status = self._filler.generative()
+        if status.missing is not None:
+            return status.name, f"{status.name} isn't usable here"
+        objection = self._filler.unfit(status.name, left.frame, count=count)
+        if objection is not None:
+            return status.name, objection
+        size = left.frame.width, left.frame.height
+        try:
+            seconds = self._filler.engine(status.name).estimate(size, positions=count).seconds
+        except (CannotFill, EngineError) as error:
+            return status.name, f"{status.name} can't: {error}"
+        refusal = self._filler.purse.refusal(seconds)
+        return status.name, refusal and f"{status.name}: {refusal}"
+
+    def _probed_db(self, *, width_pts: int) -> float | None:
+        """How well the best flow engine made known frames of this shot again, over gaps that are as wide."""
+        best = [
+            max(score for name, score in probe.scores.items() if name != _DISSOLVE)
+            for probe in self._probes
+            if probe.width_pts >= _AS_WIDE * width_pts and set(probe.scores) != {_DISSOLVE}
+        ]
+        return float(np.mean(best)) if best else None
+
+    def _flow(self, left: Station, right: Station, *, count: int) -> Choice:
+        """The flow engine that made known frames best, or the mean of two."""
         fit = [name for name in self._filler.candidates() if self._filler.unfit(name, left.frame, count=count) is None]
         if len(fit) < 2:
             return Choice(engine=fit[0] if fit else self._filler.candidates()[0], findings=())
@@ -187,7 +259,8 @@ class Router:
     def _probe(self, window: Window, names: list[str]) -> None:
         started = time.monotonic()
         scores = {name: self._score(window, name) for name in names}
-        probe = _Probe(right_pts=window.right.pts, scores=scores)
+        width_pts = window.right.pts - window.left.pts
+        probe = _Probe(right_pts=window.right.pts, width_pts=width_pts, scores=scores)
         self._probes.append(probe)
         self._earlier.append(probe)
         self._done.append((window.left.pts, window.right.pts))

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import time
 from array import array
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
+from codec_plugin.budget import Purse
 from codec_plugin.copying import CopyDiffers, copy_film, uncopyable
-from codec_plugin.engine import AUTO, engine_parts, engine_status, pick_engine
+from codec_plugin.engine import AUTO, engine_parts, engine_status, generative_candidate, pick_engine
 from codec_plugin.errors import OptionError, PlanError, UnsupportedInput
 from codec_plugin.grids import Resample, Restore, Verb, output_parts, verb_factor
 from codec_plugin.job import Job, Progress
@@ -30,6 +31,7 @@ from codec_plugin.preflight import check_engines
 from codec_plugin.report import Note, RestoreReport, resolve
 from codec_plugin.schedule import LiveSchedule, PlanSchedule, Schedule
 from codec_plugin.stages import ahead
+from codec_plugin.survey import surveyed
 from codec_plugin.timeline.inspect import Look
 from codec_plugin.timeline.scan import Scan, scan
 from codec_plugin.timing import FrameClock, Ticks, believed_rate, show_rate
@@ -53,7 +55,7 @@ def plan_file(
     look = Look(taint=options.repair is Repair.TAINTED, repeats=options.duplicates is Duplicates.FILL)
     found = _scan(source, options, job, decode=look != Look(), look=look)
     check_source(found, options)
-    return found, _planned(found, verb, options, job)
+    return found, _planned(source, found, verb, options, job)
 
 
 def run_file(
@@ -124,8 +126,8 @@ def _scan(source: Source, options: RestoreOptions, job: Job, *, decode: bool = F
     )
 
 
-def _planned(found: Scan, verb: Verb, options: RestoreOptions, job: Job) -> RestorePlan:
-    return make_plan(
+def _planned(source: Source, found: Scan, verb: Verb, options: RestoreOptions, job: Job) -> RestorePlan:
+    plan = make_plan(
         found.timeline,
         verb=verb,
         options=options,
@@ -134,6 +136,7 @@ def _planned(found: Scan, verb: Verb, options: RestoreOptions, job: Job) -> Rest
         digest=found.digest,
         bad=found.bad(options),
     )
+    return surveyed(source, plan, info=found.info, video=job.video, cancelled=job.cancelled)
 
 
 def _engine_for(found: Scan, options: RestoreOptions, job: Job) -> str:
@@ -176,7 +179,7 @@ def looked_inside(
     if not job.look_inside or found.inspection is not None or plan.tasks:
         return found, plan
     deeper = _scan(source, options, job, decode=True, look=Look())
-    return deeper, _planned(deeper, plan.verb, options, job)
+    return deeper, _planned(source, deeper, plan.verb, options, job)
 
 
 def _run_planned(
@@ -225,6 +228,11 @@ def live_plan(
             f"{reader.info.name}: --duplicates fill and --repair tainted read the film twice, "
             "which a pipe doesn't allow; save it to a file first"
         )
+    if options.budget is not None:
+        raise OptionError(
+            f"{reader.info.name}: a budget is spent where it helps most, and that takes a look at the whole film, "
+            "which a pipe doesn't allow; save it to a file first"
+        )
     rate = options.rate or believed_rate(codec=video.rate_from_codec, header=video.rate_from_header)
     clock = FrameClock(origin=Fraction(0), time_base=video.time_base, rate=rate) if rate else None
     parts = output_parts(verb, clock=clock, time_base=video.time_base)
@@ -268,8 +276,10 @@ def engine_name(options: RestoreOptions, job: Job) -> str:
     return pick_engine(options.engine, options.engine_options, fallback=options.fallback)
 
 
-def weave_settings(reader: Reader, options: RestoreOptions, *, engine: str) -> WeaveSettings:
-    """What a weaver must know, from a reader and the options."""
+def weave_settings(
+    reader: Reader, options: RestoreOptions, *, engine: str, purse: Purse | None = None
+) -> WeaveSettings:
+    """What a weaver must know, from a reader and the options; one purse for all weavers of a job."""
     return WeaveSettings(
         time_base=reader.info.video.time_base,
         engine=engine,
@@ -279,6 +289,7 @@ def weave_settings(reader: Reader, options: RestoreOptions, *, engine: str) -> W
         name=reader.info.name,
         engine_options=options.engine_options,
         fallback=options.fallback,
+        purse=purse or Purse(options.budget),
     )
 
 
@@ -319,6 +330,7 @@ def _write(
     if weaver.router.probes:
         text = f"{weaver.router.probes} probes chose between the engines and took {weaver.router.seconds:.1f} s"
         notes.append(Note(kind="probes", text=text))
+    notes += unserved(weaver.router.unserved)
     return RestoreReport(
         plan=resolve(plan, tuple(outcomes), dropped=weaver.dropped, frame_count=int(written.size)),
         output=str(path),
@@ -329,6 +341,16 @@ def _write(
         notes=tuple(notes),
         seconds=time.monotonic() - started,
     )
+
+
+def unserved(reasons: Mapping[str, int]) -> list[Note]:
+    """Where flow was lost and made the frames all the same: how often, and why nothing else did."""
+    status = generative_candidate()
+    hint = f" ({status.missing})" if status.missing else ""
+    return [
+        Note(kind="choice", text=f"flow is lost in {count} gap{'s' * (count > 1)} and filled them: {reason}{hint}")
+        for reason, count in reasons.items()
+    ]
 
 
 def happened(reader: Reader, offset: Fraction) -> list[Note]:

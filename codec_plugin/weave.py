@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import groupby
 
-from codec_plugin.engine import AUTO, Engine, Finding, engine_parts
+from codec_plugin.budget import Purse
+from codec_plugin.engine import AUTO, CHOICES, Engine, Finding, engine_parts
 from codec_plugin.errors import Cancelled, CannotFill, DamagedInput
 from codec_plugin.filling import Filler, Station
 from codec_plugin.media.packets import AnyPacket, Packet
@@ -38,6 +39,8 @@ class Outcome:
     """Why they were to be made."""
     held_because: str | None = None
     """Why frames that were to be made were held instead; None where nothing stood in the way."""
+    chosen_because: str | None = None
+    """What spoke for the engine, where it was chosen by evidence; None where it was named."""
     fallback_because: str | None = None
     """Why another engine than the one planned made them; None where the planned one did."""
     cut_score: float | None = None
@@ -78,6 +81,8 @@ class WeaveSettings:
     """As in `RestoreOptions`."""
     fallback: str | None = None
     """As in `RestoreOptions`."""
+    purse: Purse = field(default_factory=Purse)
+    """What generative engines take their time from; one for all weavers of a job."""
 
 
 class Weaver:
@@ -116,6 +121,7 @@ class Weaver:
             engine=engine,
             options=settings.engine_options,
             cancelled=cancelled,
+            purse=settings.purse,
         )
         self.router = Router(self._filler, time_base=settings.time_base, scene_threshold=settings.scene_threshold)
         """Chooses the engines of targets that leave it open."""
@@ -171,7 +177,7 @@ class Weaver:
         station = Station(pts=pts, frame=item)
         yield from self._made_before(station)
         self._left = station
-        if self._settings.engine == AUTO:
+        if self._settings.engine in CHOICES:
             self.router.see(station)  # only there a dozen frames are worth their memory
         if not kept:
             self.dropped.append(pts * self._schedule.parts)
@@ -211,27 +217,50 @@ class Weaver:
         if objection is not None:
             yield from self._held(targets, left, right, because=objection, score=score)
             return
-        findings: list[Finding] = []
-        if name == AUTO:
-            choice = self.router.choose(left, right, count=len(targets))
-            name = choice.engine
-            findings += choice.findings
-        done, inability = yield from self._made(targets, name, left, right, score=score, findings=findings)
-        findings = [] if done else findings
-        fallback = None if inability is None else self._fallback(name)
-        if fallback is not None:
-            more, also = yield from self._made(
-                targets[done:], fallback, left, right, score=score, findings=findings, instead=inability
+        name, because, findings = self._chosen(targets, name, left, right)
+        is_open = because is not None
+        done, reasons = 0, list[str]()
+        for engine in self._in_turn(name, left, count=len(targets), is_open=is_open):
+            more, inability = yield from self._made(
+                targets[done:], engine, left, right, score=score, findings=findings, because=because, after=reasons
             )
             done += more
-            inability = also and f"{inability}; {also}"
-        if inability is not None:
-            yield from self._held(targets[done:], left, right, because=inability, score=score, findings=findings)
+            if inability is None:
+                return
+            findings = [] if more else findings
+            reasons.append(inability)
+        yield from self._held(
+            targets[done:], left, right, because="; ".join(reasons), score=score, findings=findings, chosen=because
+        )
+
+    def _chosen(
+        self, targets: Sequence[Target], name: str, left: Station, right: Station
+    ) -> tuple[str, str | None, list[Finding]]:
+        """The engine, why it was chosen (None where it was named), and what was measured to choose it."""
+        if Guard.BUDGET in targets[0].guards:
+            choice = self.router.planned(name, left, right, count=len(targets))
+        elif name in CHOICES:
+            choice = self.router.choose(left, right, count=len(targets), generative=name == AUTO)
+        else:
+            return name, None, []
+        return choice.engine, choice.because, list(choice.findings)
+
+    def _in_turn(self, name: str, left: Station, *, count: int, is_open: bool) -> Iterator[str]:
+        """The engine, then those that are asked where it can't: each only once the ones before have refused."""
+        yield name
+        tried = {name}
+        others: list[str | None] = [self._fallback(name)]
+        if is_open and self._settings.engine == AUTO and self._settings.fallback is None:
+            others.insert(0, self.router.refuge(left, count=count))
+        for other in others:
+            if other is not None and other not in tried:
+                tried.add(other)
+                yield other
 
     def _fallback(self, name: str) -> str | None:
         first = self._filler.engine(engine_parts(name)[0])
         other = self._settings.fallback or first.info.fallback
-        return None if other in (None, HOLD, name) else other
+        return None if other == HOLD else other
 
     def _made(
         self,
@@ -242,7 +271,8 @@ class Weaver:
         *,
         score: float | None,
         findings: list[Finding],
-        instead: str | None = None,
+        because: str | None,
+        after: Sequence[str],
     ) -> Generator[OutputFrame, None, tuple[int, str | None]]:
         """Frames by one engine, as many as it makes; returns their number, and why there are not more."""
         objection = self._filler.unfit(name, left.frame, count=len(targets))
@@ -259,7 +289,15 @@ class Weaver:
                     raise
                 objection = f"{name} can't fill it: {error}"
             self._tell(
-                targets[:done], left, right, Action.FILL, engine=name, score=score, findings=findings, instead=instead
+                targets[:done],
+                left,
+                right,
+                Action.FILL,
+                engine=name,
+                score=score,
+                findings=findings,
+                chosen=because,
+                instead="; ".join(after) or None,
             )
         return done, objection
 
@@ -290,6 +328,7 @@ class Weaver:
         because: str | None,
         score: float | None = None,
         findings: Sequence[Finding] = (),
+        chosen: str | None = None,
     ) -> Iterator[OutputFrame]:
         """The nearer neighbour again, a tie going to the left one."""
         for target in targets:
@@ -304,7 +343,7 @@ class Weaver:
                 )
             frame = copy_frame(shown.frame, pts=target.pts, time_base=self._output_time_base)
             yield OutputFrame(frame=frame, pts=target.pts, made_by="hold")
-        self._tell(targets, left, right, Action.HOLD, because=because, score=score, findings=findings)
+        self._tell(targets, left, right, Action.HOLD, because=because, score=score, findings=findings, chosen=chosen)
 
     def _tell(
         self,
@@ -317,6 +356,7 @@ class Weaver:
         because: str | None = None,
         score: float | None = None,
         findings: Sequence[Finding] = (),
+        chosen: str | None = None,
         instead: str | None = None,
     ) -> None:
         for reason, group in groupby(targets, key=lambda target: target.reason):
@@ -329,6 +369,7 @@ class Weaver:
                     engine=engine,
                     reason=reason,
                     held_because=because,
+                    chosen_because=chosen,
                     fallback_because=instead,
                     cut_score=None if score is None else round(score, 2),
                     findings=tuple(findings),

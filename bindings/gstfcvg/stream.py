@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
-from codec_plugin.engine import AUTO, engine_parts, pick_engine
+from codec_plugin.engine import CHOICES, engine_parts, pick_engine
 from codec_plugin.filling import Filler
 from codec_plugin.grids import Resample, Verb, output_parts, verb_factor
 from codec_plugin.media.reader import Frame
@@ -170,6 +170,6 @@ def loaded(options: RestoreOptions, *, name: str) -> Filler:
     """
     filler = Filler(source=name, time_base=Fraction(1, SECOND_NS), options=options.engine_options)
     engine = pick_engine(options.engine, options.engine_options, fallback=options.fallback)
-    for part in filler.candidates() if engine == AUTO else engine_parts(engine):
+    for part in filler.candidates() if engine in CHOICES else engine_parts(engine):
         filler.engine(part)
     return filler

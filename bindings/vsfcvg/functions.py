@@ -11,7 +11,7 @@ from typing import Any
 
 import vapoursynth as vs
 
-from codec_plugin.engine import AUTO, Engine, auto_candidates, engine_parts, pick_engine
+from codec_plugin.engine import CHOICES, Engine, auto_candidates, engine_parts, pick_engine
 from codec_plugin.errors import CodecPluginError
 from codec_plugin.filling import Filler
 from codec_plugin.grids import Multiply, Resample, Restore
@@ -176,7 +176,7 @@ def _options(
 ) -> RestoreOptions:
     given = dict(engine_options or {})
     name = engine if isinstance(engine, str) else engine.info.name
-    if isinstance(engine, str) and pick_engine(name, given, fallback=fallback) == AUTO:
+    if isinstance(engine, str) and pick_engine(name, given, fallback=fallback) in CHOICES:
         name = auto_candidates(given)[0]
     threshold = DEFAULT_SCENE_THRESHOLD if sc_threshold is None else sc_threshold
     options = RestoreOptions(engine=name, scene_threshold=threshold, engine_options=given, fallback=fallback)

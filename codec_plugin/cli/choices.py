@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import fields
 from fractions import Fraction
@@ -10,7 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
-from codec_plugin.engine import AUTO, engine_parts
+from codec_plugin.engine import CHOICES, engine_parts
 from codec_plugin.errors import OptionError
 from codec_plugin.media.reader import Window
 from codec_plugin.options import (
@@ -85,6 +86,32 @@ class TimeType(click.ParamType[Fraction]):
         return seconds
 
 
+class LengthOfTimeType(click.ParamType[Fraction]):
+    """A length of time: seconds, with a unit (90s, 10min, 1.5h), or H:M:S."""
+
+    name = "length of time"
+
+    def __init__(self, allowed: Range) -> None:
+        self.allowed = allowed
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Fraction:
+        if isinstance(value, Fraction):
+            return value
+        found = re.fullmatch(r"([\d.]+) ?(s|m|min|h)", str(value).strip())
+        try:
+            seconds = Fraction(found[1]) * _UNITS_S[found[2]] if found else TimeType().convert(value, param, ctx)
+        except (ValueError, click.BadParameter):
+            self.fail(f"{value!r} is no length of time; write 90s, 10min, 1.5h or 0:10:00", param, ctx)
+        try:
+            self.allowed.check(param.name or "value" if param else "value", seconds)
+        except OptionError as error:
+            self.fail(str(error), param, ctx)
+        return seconds
+
+
+_UNITS_S = {"s": 1, "m": 60, "min": 60, "h": 3600}
+
+
 class BitrateType(click.ParamType[int]):
     """Bits a second, with k or M."""
 
@@ -151,7 +178,8 @@ ENGINE = together(
         default=default_of(RestoreOptions, "engine"),
         show_default=True,
         metavar="NAME",
-        help="Who makes the frames: `codec-plugin engines` lists them; A+B is the mean of two, auto goes by evidence.",
+        help="Who makes the frames: `codec-plugin engines` lists them; A+B is the mean of two, auto goes by evidence, "
+        "flow does so without fcvg.",
     ),
     click.option(
         "--engine-option",
@@ -254,7 +282,7 @@ def engine_options(texts: tuple[str, ...], *, engine: str) -> dict[str, str]:
     """`{"engine.option": text}` out of `--engine-option`; a bare option is the chosen engine's."""
     found = {}
     for key, value in _pairs(texts, option="--engine-option").items():
-        if "." not in key and engine == AUTO:
+        if "." not in key and engine in CHOICES:
             raise click.UsageError(f"--engine-option {key}: say whose with ENGINE.{key}, or choose an --engine")
         if "." not in key and len(engine_parts(engine)) > 1:
             raise click.UsageError(f"--engine-option {key}: say whose with ENGINE.{key}, {engine} are several")

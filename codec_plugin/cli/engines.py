@@ -14,12 +14,14 @@ from rich.table import Table
 
 from codec_plugin.engine import (
     AUTO,
+    CHOICES,
     EngineStatus,
     auto_candidates,
     engine_names,
     engine_option_fields,
     engine_parts,
     engine_status,
+    generative_candidate,
 )
 from codec_plugin.errors import EngineError
 from codec_plugin.media.versions import encoder_states, library_versions
@@ -33,7 +35,7 @@ def engines_command(name: str | None) -> None:
     """List the engines: usable here or not, and what is missing; or the options of engine NAME."""
     console = Console(highlight=False)
     if name is not None:
-        for part in auto_candidates() if name == AUTO else engine_parts(name):
+        for part in (*auto_candidates(), *_generative(name)) if name in CHOICES else engine_parts(name):
             _show_options(console, part)
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2))
@@ -46,9 +48,16 @@ def engines_command(name: str | None) -> None:
     try:
         candidates = auto_candidates()
         how = "takes" if len(candidates) == 1 else "tries on known frames, and takes the best of"
-        console.print(f"--engine auto {how} {', '.join(candidates)}", markup=False)
+        last = "".join(f", and {other} where flow is lost" for other in _generative(AUTO))
+        console.print(f"--engine auto {how} {', '.join(candidates)}{last}", markup=False)
     except EngineError as error:
         console.print(str(error), style="yellow", markup=False)
+
+
+def _generative(name: str) -> tuple[str, ...]:
+    """The generative engine, where the name means it too and it is usable."""
+    status = generative_candidate()
+    return (status.name,) if name == AUTO and status.missing is None else ()
 
 
 def _show_options(console: Console, name: str) -> None:

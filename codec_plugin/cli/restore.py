@@ -17,6 +17,7 @@ from codec_plugin.cli.choices import (
     PREVIEW,
     RATE,
     TIMING,
+    LengthOfTimeType,
     encode_options,
     engine_options,
     input_path,
@@ -33,7 +34,7 @@ from codec_plugin.grids import Multiply, Resample, Restore, Verb, describe
 from codec_plugin.job import Job
 from codec_plugin.media.source import is_seekable
 from codec_plugin.media.writer import check_place
-from codec_plugin.options import FACTOR_RANGE, Duplicates, Repair, RestoreOptions, Smart
+from codec_plugin.options import BUDGET_RANGE, FACTOR_RANGE, Duplicates, Repair, RestoreOptions, Smart
 from codec_plugin.plan import Action, RestorePlan
 from codec_plugin.planfile import plan_to_json
 from codec_plugin.report import RestoreReport, report_to_json
@@ -49,6 +50,12 @@ _SHARED = together(
     TIMING,
     ENCODING,
     PREVIEW,
+    click.option(
+        "--budget",
+        type=LengthOfTimeType(BUDGET_RANGE),
+        metavar="TIME",
+        help="What fcvg may take where --engine auto chooses (90s, 10min, 2h); spent where it helps most.",
+    ),
     click.option(
         "--save-plan",
         type=click.Path(path_type=Path),
@@ -137,6 +144,7 @@ def _run(
     duplicates: str,
     repair: str,
     deinterlace: bool,
+    budget: Fraction | None,
     rate: Fraction | None,
     max_gap: Fraction,
     scene_threshold: float,
@@ -177,6 +185,7 @@ def _run(
         duplicates=Duplicates(duplicates),
         repair=Repair(repair),
         deinterlace=deinterlace,
+        budget=budget,
     )
     with ticking(voice, hint=_hint(options, encoding["preset"])) as ticker:
         job = Job(

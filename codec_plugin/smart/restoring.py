@@ -10,6 +10,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+from codec_plugin.budget import Purse
 from codec_plugin.copying import uncopyable
 from codec_plugin.errors import CannotSplice
 from codec_plugin.grids import Restore
@@ -149,6 +150,7 @@ class _Smart:
             engine=plan.unforeseen_engine or engine_name(plan.options, job),
             splice=matched(job.encode, film=self._film, reorder_depth=depth, every_set=every_sets(self._film)),
             rate=plan.rate or found.info.video.rate_from_header or _FALLBACK_RATE,
+            purse=Purse(plan.options.budget),
         )
 
     def run(self, started: float, *, sets_in_stream: bool = False) -> RestoreReport:

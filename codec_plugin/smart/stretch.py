@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
+from codec_plugin.budget import Purse
 from codec_plugin.errors import CannotSplice
 from codec_plugin.job import Job
 from codec_plugin.media.color import appearance_of
@@ -62,6 +63,8 @@ class Workshop:
     """How stretches are encoded."""
     rate: Fraction
     """Frames a second of the output."""
+    purse: Purse
+    """What generative engines take their time from."""
 
     def encode(self, run: Run, *, writer: Writer, progress: Callable[[bool], None]) -> Stretch:
         """Encodes one run; `progress` is called with each frame, and whether it was made.
@@ -112,7 +115,7 @@ class Workshop:
 
     def _woven(self, reader: Reader, run: Run, outcomes: list[Outcome]) -> Iterator[OutputFrame]:
         schedule = PlanSchedule(replace(self.plan, tasks=run.tasks))
-        settings = weave_settings(reader, self.plan.options, engine=self.engine)
+        settings = weave_settings(reader, self.plan.options, engine=self.engine, purse=self.purse)
         weaver = Weaver(
             schedule, settings, engine=self.job.engine, outcome=outcomes.append, cancelled=self.job.cancelled
         )

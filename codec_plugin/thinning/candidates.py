@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
-from codec_plugin.engine import AUTO, auto_candidates
+from codec_plugin.engine import CHOICES, auto_candidates
 from codec_plugin.errors import CannotFill
 from codec_plugin.filling import Filler, Station
 from codec_plugin.job import Job, Progress
@@ -107,7 +107,7 @@ def score_blocks(
         if segment.clock is not None
         for pts in segment.pts
     }
-    name = options.engine if options.engine != AUTO else auto_candidates(options.engine_options)[0]
+    name = options.engine if options.engine not in CHOICES else auto_candidates(options.engine_options)[0]
     blocks: list[Block] = []
     held: list[Station] = []
     with (

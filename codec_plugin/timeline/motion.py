@@ -87,6 +87,13 @@ def astray(there: BlockMotion, back: BlockMotion) -> float:
     return float((there.texture * distances).sum() / (there.texture + np.float32(1.0)).sum())
 
 
+def typical_distance(motion: BlockMotion) -> float:
+    """How far blocks go, in samples: the mean over all of them, by their texture and how sure their match is."""
+    weight = motion.texture * motion.likeness * motion.likeness
+    distance = np.sqrt((motion.offsets * motion.offsets).sum(axis=0))
+    return float((weight * distance).sum() / (weight.sum() + np.float32(1.0)))
+
+
 def moved(image: Image, motion: BlockMotion) -> Image:
     """The picture as it looks from where the motion began.
 

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from codec_plugin.picture import Family, Matrix, Picture, Plane
 from codec_plugin.timeline.blocks import block_sums
-from codec_plugin.timeline.motion import Image, astray, block_motion, common_shift, halved, moved, shifted
+from codec_plugin.timeline.motion import (
+    BlockMotion,
+    Image,
+    astray,
+    block_motion,
+    common_shift,
+    halved,
+    moved,
+    shifted,
+    typical_distance,
+)
 
 DEFAULT_SCENE_THRESHOLD = 50.0
 """A `cut_score` from here on is a cut."""
@@ -26,12 +37,32 @@ _FLAT_DIFFERENCE = 60.0  # levels; further than a fade goes in a few pictures
 _MISMATCH_WEIGHT = 20.09
 _ASTRAY_WEIGHT = 3.41
 _BIAS = -17.72
-_FLAT_EVIDENCE = (1.0, 0.0)
 _LUMA_WEIGHTS = {
     Matrix.BT601: (0.299, 0.587, 0.114),
     Matrix.BT709: (0.2126, 0.7152, 0.0722),
     Matrix.BT2020: (0.2627, 0.6780, 0.0593),
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Likeness:
+    """What two pictures have in common, as their thumbnails show it."""
+
+    unexplained: float
+    """Share of the texture that no motion carries over, 0 to 1, the mean of both ways."""
+    disagreement: float
+    """How far blocks that go there and back end from where they began, in samples of a picture 40 wide, 0 to 4."""
+    motion: float
+    """How far what is textured moves, as a share of the longer side."""
+
+    @property
+    def cut_score(self) -> float:
+        """How sure it is that the two belong to different shots: 0 (one shot) to 100 (a cut)."""
+        logit = _MISMATCH_WEIGHT * self.unexplained + _ASTRAY_WEIGHT * self.disagreement + _BIAS
+        return 100.0 / (1.0 + math.exp(-logit))
+
+
+_FLAT_LIKENESS = Likeness(unexplained=1.0, disagreement=0.0, motion=0.0)
 
 
 def thumbnail(picture: Picture) -> NDArray[np.uint8]:
@@ -56,7 +87,12 @@ def thumbnail(picture: Picture) -> NDArray[np.uint8]:
 
 
 def cut_score(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> float:
-    """How sure it is that two pictures belong to different shots.
+    """`likeness`'s cut score: 0 (the same shot) to 100 (a cut); compare with `DEFAULT_SCENE_THRESHOLD`."""
+    return likeness(left, right).cut_score
+
+
+def likeness(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> Likeness:
+    """What two pictures have in common.
 
     Blocks of each picture are looked for in the other. In one shot the picture so moved, or shifted as a whole,
     correlates with the other where there is texture, and blocks that go there and back end where they began; across a
@@ -67,17 +103,12 @@ def cut_score(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> float:
         left: (height, width) thumbnail of the earlier picture, from `thumbnail`.
         right: (height, width) thumbnail of the later one, of the same size.
 
-    Returns:
-        0 (the same shot) to 100 (a cut); compare with `DEFAULT_SCENE_THRESHOLD`.
-
     Raises:
         ValueError: The two differ in size.
     """
     if left.shape != right.shape:
         raise ValueError(f"thumbnails must be of one size, not {left.shape} and {right.shape}")
-    mismatch, distance = _evidence(_prepared(left), _prepared(right))
-    logit = _MISMATCH_WEIGHT * mismatch + _ASTRAY_WEIGHT * distance + _BIAS
-    return 100.0 / (1.0 + math.exp(-logit))
+    return _likeness(_prepared(left), _prepared(right))
 
 
 def _means(plane: Plane) -> NDArray[np.float64]:
@@ -93,18 +124,26 @@ def _prepared(image: NDArray[np.uint8]) -> Image:
     return np.pad(image.astype(np.float32), ((0, below), (0, beside)), mode="edge")
 
 
-def _evidence(left: Image, right: Image) -> tuple[float, float]:
-    """How badly the two match, and how far blocks go astray: both ways, averaged."""
+def _likeness(left: Image, right: Image) -> Likeness:
     if min(float(left.std()), float(right.std())) < _FLAT_DEVIATION and _difference(left, right) > _FLAT_DIFFERENCE:
-        return _FLAT_EVIDENCE
+        return _FLAT_LIKENESS
     halves = halved(left), halved(right)
-    there, back = block_motion(halved(halves[0]), halved(halves[1]))
+    quarters = halved(halves[0]), halved(halves[1])
+    there, back = block_motion(*quarters)
     y, x = common_shift(left, right)
     mismatch = (
         _mismatch(halves[0], moved(halves[1], there), halved(shifted(right, y=y, x=x)))
         + _mismatch(halves[1], moved(halves[0], back), halved(shifted(left, y=-y, x=-x)))
     ) / 2.0
-    return mismatch, (astray(there, back) + astray(back, there)) / 2.0
+    return Likeness(
+        unexplained=mismatch,
+        disagreement=(astray(there, back) + astray(back, there)) / 2.0,
+        motion=_motion(there, back) / max(quarters[0].shape),
+    )
+
+
+def _motion(there: BlockMotion, back: BlockMotion) -> float:
+    return (typical_distance(there) + typical_distance(back)) / 2.0
 
 
 def _difference(left: Image, right: Image) -> float:

@@ -46,6 +46,7 @@ class FcvgEngine:
         take=Take.RGB,
         min_size=MIN_SIDE,
         fallback="dis",
+        generative=True,
     )
     options_type = FcvgOptions
     weights = FcvgWeights()
