@@ -95,7 +95,9 @@ def show_sort(sort: CodedSort, *, codec: str) -> str:
     """Profile, level and tier in words."""
     if codec == "h264":
         return f"profile {sort.profile_idc}, level {sort.level_idc / 10:.1f}"
-    return f"profile {sort.profile_idc}, level {sort.level_idc / 30:.1f}, {'high' if sort.is_high_tier else 'main'} tier"
+    return (
+        f"profile {sort.profile_idc}, level {sort.level_idc / 30:.1f}, {'high' if sort.is_high_tier else 'main'} tier"
+    )
 
 
 def sequence_sets(sets: Iterable[Mapping[SetKey, bytes]], *, codec: str) -> set[bytes]:

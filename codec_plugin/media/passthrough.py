@@ -97,9 +97,9 @@ def copy_stream(stream: Stream, *, output: OutputContainer, cover: bytes = b"") 
     except (ValueError, av.error.FFmpegError) as error:
         raise _cannot_hold(stream, output) from error
     _take_properties(target, stream)
-    if isinstance(stream, VideoStream) and isinstance(target, VideoStream) and output.format.name in MP4_LIKE:
-        if stream.codec_context.codec_tag == HVC1:
-            target.codec_context.codec_tag = HVC1  # else the muxer says hev1, which Apple's players don't take
+    both = isinstance(stream, VideoStream) and isinstance(target, VideoStream)
+    if both and output.format.name in MP4_LIKE and stream.codec_context.codec_tag == HVC1:
+        target.codec_context.codec_tag = HVC1  # else the muxer says hev1, which Apple's players don't take
     return Copy(target=target, convert=_plain(target))
 
 
