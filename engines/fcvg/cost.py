@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from fcvg.nets.reuse import shallow
 from fcvg.place import Place
-from fcvg.sampling.run import calls_of
+from fcvg.sampling.run import calls_of, unet_rows
 from fcvg.sampling.settings import SampleSettings
 from fcvg.weights.architectures import first_width, make_encoder, make_network
 from fcvg.weights.check import Checked
@@ -49,13 +51,18 @@ def cost_of(checked: Checked, settings: SampleSettings, *, size: tuple[int, int]
         place: where it is made.
     """
     window = min(frames, settings.window)
-    forward = _unet_flops(_Key(checked), size, window)
-    calls = calls_of(settings, frames=frames)
-    flops = calls * 2.0 * forward + _encoder_flops(_Key(checked), size) * frames * settings.steps_taken
+    rows = unet_rows(settings, frames=frames)
+    flops = rows.whole * _unet_flops(_Key(checked), size, window)
+    if rows.shallow:
+        flops += rows.shallow * _shallow_flops(_Key(checked), size, window)
+    flops += _encoder_flops(_Key(checked), size) * frames * settings.steps_taken
     flops += _decoder_flops(_Key(checked), size, settings.decode_chunk) / settings.decode_chunk * frames
     speed = matmul_speed(place.device.type, place.dtype) * SHARE_OF_MATMUL.get(place.device.type, 0.45)
     resident = _weights_bytes(checked, place=place)
     working = _working_bytes(checked, settings, size=size, frames=window, place=place)
+    if rows.shallow:
+        kept = calls_of(settings, frames=frames) // settings.steps_taken * 2
+        working += kept * _level_bytes(checked, size=size, frames=window, place=place)
     return Cost(flops=flops, seconds=flops / speed, bytes=resident + working, resident_bytes=resident)
 
 
@@ -94,12 +101,26 @@ def _unet_flops(key: _Key, size: tuple[int, int], frames: int) -> float:
     """Of one forward of one row of the batch."""
     config = key.configs[UNET.name]
     network = make_network(UNET, config)
+    return _counted(lambda: network(*_row(config, size, frames)))
+
+
+@cache
+def _shallow_flops(key: _Key, size: tuple[int, int], frames: int) -> float:
+    """Of one row of the batch on deep features that were kept."""
+    config = key.configs[UNET.name]
+    network = make_network(UNET, config)
+    deep = (frames, first_width(config), size[1] // 8, size[0] // 8)
+    return _counted(lambda: shallow(network, _blank(deep), *_row(config, size, frames)))
+
+
+def _row(config: Mapping[str, Any], size: tuple[int, int], frames: int) -> tuple[torch.Tensor, ...]:
+    """What the UNet is given for one row of the batch: sample, timestep, embedding, added numbers."""
     shape = (1, frames, int(config.get("in_channels", 8)), size[1] // 8, size[0] // 8)
     embedding = (1, 1, int(config.get("cross_attention_dim", 1024)))
     added = int(config.get("projection_class_embeddings_input_dim", 768)) // int(
         config.get("addition_time_embed_dim", 256)
     )
-    return _counted(lambda: network(_blank(shape), _blank(()), _blank(embedding), added_time_ids=_blank((1, added))))
+    return _blank(shape), _blank(()), _blank(embedding), _blank((1, added))
 
 
 @cache
@@ -129,7 +150,8 @@ def _counted(run: Callable[[], object]) -> float:
 def _weights_bytes(checked: Checked, *, place: Place) -> int:
     """All weights that lie there together."""
     width = place.dtype.itemsize
-    counts = {name: file.parameters for name, file in checked.files.items() if name != "tuned"}  # laid over others
+    laid_over = ("tuned", "lcm")
+    counts = {name: file.parameters for name, file in checked.files.items() if name not in laid_over}
     sizes = {name: count * (4 if name == VAE.name else width) for name, count in counts.items()}
     return sizes[UNET.name] + sizes["encoder"] if place.offload else sum(sizes.values())
 
@@ -140,9 +162,13 @@ def _working_bytes(
     """A rough upper bound of the larger of sampling's and decoding's needs, and of the pictures."""
     pixels = size[0] * size[1]
     width = place.dtype.itemsize
-    level = first_width(checked.configs[UNET.name]) * frames * pixels // 64 * width
-    sampling = level * settings.batch * _COPIES
+    sampling = _level_bytes(checked, size=size, frames=frames, place=place) * settings.batch * _COPIES
     features = pixels // 4 * 64 * frames * width  # the encoder's widest
     last = int(checked.configs[VAE.name]["block_out_channels"][0])
     decoding = pixels * last * settings.decode_chunk * 4 * _DECODER_COPIES
     return max(sampling + features, decoding) + frames * pixels * 3 * 4 * 2
+
+
+def _level_bytes(checked: Checked, *, size: tuple[int, int], frames: int, place: Place) -> int:
+    """One activation of the UNet's first level, of one row of the batch."""
+    return first_width(checked.configs[UNET.name]) * frames * (size[0] * size[1]) // 64 * place.dtype.itemsize

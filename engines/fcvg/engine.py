@@ -13,7 +13,7 @@ from codec_plugin.errors import CannotFill, EngineError
 from codec_plugin.picture import Picture
 from fcvg.conditions.pose.files import pose_files
 from fcvg.options import FcvgOptions
-from fcvg.weights.keeper import FcvgWeights, require_files, require_packages
+from fcvg.weights.keeper import FcvgWeights, require_files, require_packages, require_profile
 from fcvg.weights.layout import default_folder
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ class FcvgEngine:
         self._conditioner = conditioner
         require_packages()
         require_files(self._folder, svd=self.options.svd, allow_untrained=self.options.allow_untrained)
+        require_profile(self._folder, self.options.profile)
         pose_files(self._folder, self.options.poses)  # raises where one is wanted and isn't there
         self._checked_weights: Checked | None = None
         self._models: Models | None = None
@@ -178,6 +179,7 @@ class FcvgEngine:
 
     def _loaded(self) -> Models:
         from fcvg.options import UNetWeights
+        from fcvg.sampling.profile import ProfileName
         from fcvg.sampling.settings import Fusion
         from fcvg.weights.load import load_checked
 
@@ -190,6 +192,7 @@ class FcvgEngine:
                 offload=place.offload,
                 tuned=self.options.unet is UNetWeights.TUNED,
                 backward=self.options.fusion is Fusion.GI,
+                consistency=self.options.profile is ProfileName.LCM,
             )
         return self._models
 

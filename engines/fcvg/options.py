@@ -11,6 +11,7 @@ from codec_plugin.errors import OptionError
 from fcvg.conditions.path import path_of
 from fcvg.conditions.pose.files import Poses
 from fcvg.conditions.times import Schedule
+from fcvg.sampling.profile import PROFILES, ProfileName
 from fcvg.sampling.settings import Fusion, SampleSettings, WindowScope
 
 _SIDE_RANGE = (64, 8192)
@@ -53,7 +54,9 @@ class FcvgOptions:
     fusion: Fusion = Fusion.FCVG
     """How the directions from both ends are fused."""
     steps: int | None = None
-    """Denoising steps; None for as many as the fusion was published with."""
+    """Denoising steps; None for as many as the fusion was published with, or the profile has."""
+    profile: ProfileName = ProfileName.EXACT
+    """What is left out to be faster, at a loss; see `sampling.profile`."""
     seed: int = 0
     """Of the noise; each gap derives its own from it and from its place."""
     guidance: float = 3.0
@@ -100,6 +103,7 @@ class FcvgOptions:
         return SampleSettings(
             fusion=self.fusion,
             steps=self.steps,
+            profile=PROFILES[self.profile],
             guidance=self.guidance,
             control_weight=self.control_weight,
             seed=seed,

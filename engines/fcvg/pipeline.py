@@ -126,7 +126,9 @@ def make_latents(
     """As `generate`, but for the decoding: (1, frame, 4, h/8, w/8), multiplied by the VAE's scaling factor."""
     _check(left, right, conditions, frames=frames)
     draw = gaussian(settings.seed, device=models.device) if noise is None else noise
-    schedule = schedule_of(models.scheduler_config, steps=settings.steps_taken)
+    schedule = schedule_of(
+        models.scheduler_config, steps=settings.steps_taken, consistency=settings.profile.consistency
+    )
     stage(Stage.ENCODE)
     start, end = _endpoints(models, settings, pictures=(left, right), draw=draw)
     stage(Stage.SAMPLE)
@@ -135,7 +137,9 @@ def make_latents(
     with ExitStack() as opened:
         opened.enter_context(models.at_work(models.unet, models.encoder, backward))
         networks = [
-            opened.enter_context(Denoiser(unet, endpoints=(start, end), settings=settings, saw=watch.saw))
+            opened.enter_context(
+                Denoiser(unet, endpoints=(start, end), settings=settings, saw=watch.saw, sigmas=schedule.sigmas[:-1])
+            )
             for unet in (models.unet, backward)
             if unet is not None
         ]

@@ -69,7 +69,14 @@ def test_a_whole_set_has_no_problem_and_says_how_much_of_the_unet_was_tuned(tiny
 
     assert report.problems == ()
     assert "unet.safetensors: 104 of the UNet's 422 tensors, laid over SVD's own" in report.notes
-    assert [part.name for part in report.absent] == ["gluestick", "superpoint", "dwpose", "yolox", "unet_backward"]
+    assert [part.name for part in report.absent] == [
+        "gluestick",
+        "superpoint",
+        "dwpose",
+        "yolox",
+        "unet_backward",
+        "unet_lcm",
+    ]
 
 
 def test_the_tiny_set_is_small_reproducible_and_says_that_it_is_random(tiny_weights: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from fcvg.nets.folding import folded, picks
+from fcvg.nets.reuse import DeepFeatures
 from fcvg.sampling.guidance import Prediction
 from fcvg.sampling.schedule import timestep
 from fcvg.sampling.settings import SampleSettings
@@ -66,6 +67,7 @@ class Denoiser:
         endpoints: tuple[Endpoint, Endpoint],
         settings: SampleSettings,
         saw: Callable[..., None] | None = None,
+        sigmas: Sequence[float] = (),
     ) -> None:
         """Prepares the constants.
 
@@ -74,10 +76,20 @@ class Denoiser:
             endpoints: the start and the end; passes name one of these two.
             settings: batch, fold, control_weight and what the network is told.
             saw: called with each prediction and `sigma`, to check it (`Watch.saw`).
+            sigmas: the noise levels of the run's steps: a profile that leaves guidance out late has to know them.
+
+        Raises:
+            EngineError: the profile can't be had with this network.
         """
         self._unet: Any = unet
         self._settings = settings
         self._saw = saw
+        profile = settings.profile
+        self._unguided = frozenset(
+            sigma for index, sigma in enumerate(sigmas) if not profile.guided(index, steps=len(sigmas))
+        )
+        interval = profile.reuse_interval
+        self._deep = DeepFeatures(unet, interval=interval) if interval > 1 else None
         self.calls = 0
         """Passes predicted so far, each with both guidance halves."""
         self._endpoints = endpoints
@@ -111,14 +123,17 @@ class Denoiser:
             sigma: the noise level of all of them.
 
         Returns:
-            For each pass v without and with the image, (1, frame, 4, h/8, w/8) in float32.
+            For each pass v without and with the image, (1, frame, 4, h/8, w/8) in float32. Where the profile leaves
+            guidance out, both are the one with the image.
         """
-        rows = [_Row(turn, conditional) for turn in passes for conditional in (False, True)]
+        halves = (True,) if sigma in self._unguided else (False, True)
+        rows = [_Row(turn, conditional) for turn in passes for conditional in halves]
         at_once = self._settings.batch
         made: list[Tensor] = []
         for start in range(0, len(rows), at_once):
             made += self._predicted(rows[start : start + at_once], sigma).float().split(1)
-        predictions = list(zip(made[::2], made[1::2], strict=True))
+        count = len(halves)
+        predictions = list(zip(made[::count], made[count - 1 :: count], strict=True))
         for prediction in predictions:
             self.calls += 1
             if self._saw is not None:
@@ -131,11 +146,19 @@ class Denoiser:
         inputs = torch.cat([self._input(row, scale) for row in rows])
         time = torch.full((), timestep(sigma), dtype=torch.float32, device=inputs.device)
         arguments = (inputs, time, self._context(rows), self._told.expand(len(rows), -1))
+        if self._deep is None:
+            return self._whole(rows, arguments)
+        asked = tuple((self._place(row.turn.endpoint), row.conditional) for row in rows)
+        return self._deep(asked, arguments, sigma=sigma, whole=lambda: self._whole(rows, arguments))
+
+    def _whole(self, rows: Sequence[_Row], arguments: tuple[Tensor, ...]) -> Tensor:
+        """The network from end to end, with the rows' control."""
         controls = [row.turn.control for row in rows if row.turn.control is not None]
         if not controls:
             return self._first(self._unet(*arguments))
         weights = [self._settings.control_weight * row.conditional for row in rows]
-        control_scale = torch.tensor(weights, dtype=inputs.dtype, device=inputs.device)
+        like = arguments[0]
+        control_scale = torch.tensor(weights, dtype=like.dtype, device=like.device)
         return self._first(self._unet(*arguments, control=torch.cat(controls), control_scale=control_scale))
 
     @staticmethod

@@ -16,7 +16,7 @@ from fcvg.sampling.clip import Clip
 from fcvg.sampling.denoiser import Pass, Predicts
 from fcvg.sampling.guidance import guided
 from fcvg.sampling.settings import SampleSettings, WindowScope
-from fcvg.sampling.steps import closeness, denoised, euler, flip
+from fcvg.sampling.steps import closeness, consistent, denoised, euler, flip
 from fcvg.sampling.windows import WindowedDenoiser, averaged, window_starts
 
 
@@ -33,11 +33,17 @@ def sample(denoiser: Predicts, clip: Clip, *, settings: SampleSettings) -> Tenso
     window = clip.frames if whole else settings.window
     starts = window_starts(clip.frames, window=window, overlap=0 if whole else settings.overlap)
     for sigma, following in pairwise(clip.schedule.sigmas):
+        # One noise for the clip, so that windows agree where they overlap.
+        noise = clip.noise(tuple(x.shape)) if settings.profile.consistency and following > 0 else None
         parts = []
         for start in starts:
             part = x[:, start : start + window]
             velocity = _fused(denoiser, _passes(clip, part, sigma=sigma, start=start), sigma, settings.guidance)
-            parts.append(euler(part, denoised(part, velocity, sigma=sigma), sigma=sigma, following=following))
+            clean = denoised(part, velocity, sigma=sigma)
+            if noise is None:
+                parts.append(euler(part, clean, sigma=sigma, following=following))
+            else:
+                parts.append(consistent(clean, noise[:, start : start + window], following=following))
         x = averaged(parts, starts, frames=clip.frames)
     return x
 

@@ -8,6 +8,7 @@ from codec_plugin.errors import CannotFill, EngineError
 from fcvg.sampling import fcvg, gi, mpd, trf, vibid
 from fcvg.sampling.clip import Clip
 from fcvg.sampling.denoiser import Predicts
+from fcvg.sampling.profile import Rows, rows_of
 from fcvg.sampling.settings import Fusion, SampleSettings
 from fcvg.sampling.windows import WindowedDenoiser, window_starts
 
@@ -39,18 +40,29 @@ def sample(denoiser: Predicts, clip: Clip, *, settings: SampleSettings, backward
 
 def calls_of(settings: SampleSettings, *, frames: int) -> int:
     """UNet calls, each with both guidance halves, that a clip of so many frames takes."""
+    return sum(calls for _, calls in visits_of(settings, frames=frames))
+
+
+def unet_rows(settings: SampleSettings, *, frames: int) -> Rows:
+    """Rows of the UNet's batch that a clip of so many frames takes, under the settings' profile."""
+    return rows_of(settings.profile, visits_of(settings, frames=frames), steps=settings.steps_taken)
+
+
+def visits_of(settings: SampleSettings, *, frames: int) -> list[tuple[int, int]]:
+    """(index of the step, UNet calls there) in the order in which they are run; a call is of both guidance halves."""
     steps = settings.steps_taken
     windows = len(window_starts(frames, window=settings.window, overlap=settings.overlap))
-    base = settings.mpd_base if settings.fusion is Fusion.MPD else settings.fusion
-    calls = 2 * steps
-    if base is Fusion.TRF:
-        calls = 2 * len(trf.order(steps))
-    if base is Fusion.GI:
-        calls += 2 * gi.REPEATS * sum(gi.repeats_at(index, steps=steps) for index in range(steps))
-    if settings.fusion is Fusion.MPD:
-        run = [index for index, _ in trf.order(steps)] if base is Fusion.TRF else range(steps)
-        calls += sum(mpd.inner_loops(index, base=base, steps=steps) for index in run)
-    return calls * windows
+    run = [index for index, _ in trf.order(steps)] if settings.base is Fusion.TRF else range(steps)
+    return [(index, windows * _calls_at(index, settings)) for index in run]
+
+
+def _calls_at(index: int, settings: SampleSettings) -> int:
+    """UNet calls of one step in one window."""
+    steps = settings.steps_taken
+    if settings.fusion is Fusion.GI:
+        return 2 + (2 * gi.REPEATS if gi.repeats_at(index, steps=steps) else 0)
+    inner = settings.fusion is Fusion.MPD
+    return 2 + (mpd.inner_loops(index, base=settings.base, steps=steps) if inner else 0)
 
 
 def _two_networks(denoiser: Predicts, clip: Clip, *, settings: SampleSettings, backward: Predicts | None) -> Tensor:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from codec_plugin.errors import OptionError
+from fcvg.sampling.profile import EXACT, Profile
 
 
 class Fusion(StrEnum):
@@ -44,6 +45,8 @@ class SampleSettings:
     """How the directions are fused."""
     steps: int | None = None
     """Denoising steps; None for as many as the fusion was published with."""
+    profile: Profile = EXACT
+    """What is left out to be faster."""
     guidance: float = 3.0
     """Weight of the image condition against none, at its strongest; `vibid` has its own and ignores it."""
     control_weight: float = 1.0
@@ -86,13 +89,46 @@ class SampleSettings:
                 self.mpd_base not in (Fusion.VIBID, Fusion.TRF),
                 f"mpd builds on vibid or trf, not on {self.mpd_base}",
             ),
+            *self._profile_faults(),
         ]
         for wrong, message in faults:
             if wrong:
                 raise OptionError(message)
 
     @property
+    def base(self) -> Fusion:
+        """The fusion, or what it builds on."""
+        return self.mpd_base if self.fusion is Fusion.MPD else self.fusion
+
+    @property
     def steps_taken(self) -> int:
         """The steps that will be run."""
-        base = self.mpd_base if self.fusion is Fusion.MPD else self.fusion
-        return PUBLISHED_STEPS[base] if self.steps is None else self.steps
+        return self.steps or self.profile.steps or PUBLISHED_STEPS[self.base]
+
+    def _profile_faults(self) -> list[tuple[bool, str]]:
+        """What speaks against the profile with this fusion."""
+        profile = self.profile
+        two_networks, goes_back = self.fusion is Fusion.GI, self.base is Fusion.TRF
+        both = f"the profile {profile.name} with the fusion {self.fusion}"
+        return [
+            (
+                self.steps is not None and profile.steps not in (None, self.steps),
+                f"the profile {profile.name} takes {profile.steps} steps, and steps={self.steps} says otherwise: "
+                "leave one of the two out",
+            ),
+            (
+                two_networks and profile.reuse_interval > 1,
+                f"{both} makes no sense: gi takes each step of its first half five times more from new noise, which "
+                "kept features know nothing of; choose late-guidance, 12-steps or 8-steps",
+            ),
+            (
+                two_networks and profile.consistency,
+                f"{both} makes no sense: gi's second network has no consistency weights; choose late-guidance, "
+                "12-steps or 8-steps",
+            ),
+            (
+                goes_back and profile.steps is not None,
+                f"{both} makes no sense: trf goes back to the noise once in 50 steps, and in {profile.steps} there is "
+                "nothing to go back over; choose late-guidance or deepcache",
+            ),
+        ]

@@ -43,6 +43,14 @@ def renoised(x: Tensor, noise: Noise, *, sigma: float, following: float) -> Tens
     return x + noise(tuple(x.shape)) * math.sqrt(sigma**2 - following**2)
 
 
+def consistent(clean: Tensor, noise: Tensor, *, following: float) -> Tensor:
+    """Takes clean latents to the next noise level: a consistency model's step (Song et al., arXiv 2303.01469, alg. 1).
+
+    The published one takes the least level's square, 0.002², from the noise's; it is of no weight at any level here.
+    """
+    return clean + noise * following
+
+
 def bound(clean: Tensor, target: Tensor) -> Tensor:
     """Sets the last frame of clean latents to a known one.
 

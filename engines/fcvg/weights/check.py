@@ -15,6 +15,7 @@ from fcvg.weights.layout import (
     COMPONENTS,
     ENCODER,
     IMAGE_ENCODER,
+    LCM_UNET,
     PARTS,
     SCHEDULER_CONFIG,
     SVD,
@@ -61,7 +62,7 @@ class Checked:
     configs: Mapping[str, Any]
     """The configurations that could be read, by component, and "scheduler"."""
     files: Mapping[str, TensorFile]
-    """The headers that could be read: by component, "tuned", "encoder" and "backward"."""
+    """The headers that could be read: by component, "tuned", "encoder", "backward" and "lcm"."""
 
     @property
     def parameters(self) -> int:
@@ -88,8 +89,9 @@ def check_weights(folder: Path, *, svd: str | None = None) -> Checked:
         configs = _check_svd(base, found)
     _check_tuned(folder / TUNED_UNET, configs, found, name="tuned")
     _check_encoder(folder / ENCODER, configs, found)
-    if (folder / BACKWARD_UNET).exists():
-        _check_tuned(folder / BACKWARD_UNET, configs, found, name="backward")
+    for place, name in ((BACKWARD_UNET, "backward"), (LCM_UNET, "lcm")):
+        if (folder / place).exists():
+            _check_tuned(folder / place, configs, found, name=name)
     absent = tuple(part for part in PARTS if not part.needed and not (folder / part.place).exists())
     report = WeightsReport(
         folder=folder,

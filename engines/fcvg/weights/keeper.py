@@ -8,15 +8,18 @@ from pathlib import Path
 
 from codec_plugin.errors import EngineError
 from codec_plugin.weights import WeightsPart, WeightsReport
+from fcvg.sampling.profile import ProfileName
 from fcvg.weights.header import BadTensorFile, read_header
 from fcvg.weights.layout import (
     COMPONENTS,
     ENCODER,
+    LCM_UNET,
     PARTS,
     TUNED_UNET,
     UNTRAINED,
     default_folder,
     find_svd,
+    lacks_consistency,
 )
 
 _PACKAGES = ("torch", "diffusers", "transformers", "safetensors", "cv2")
@@ -87,6 +90,16 @@ def require_files(folder: Path, *, svd: str | None, allow_untrained: bool) -> No
             f"the weights in {folder} are random, never trained ({', '.join(sorted(set(random)))}): "
             "they make noise, not pictures; --allow-untrained takes them all the same"
         )
+
+
+def require_profile(folder: Path, profile: ProfileName) -> None:
+    """Looks whether the weights that a profile needs are there.
+
+    Raises:
+        EngineError: they aren't.
+    """
+    if profile is ProfileName.LCM and not (folder / LCM_UNET).is_file():
+        raise EngineError(lacks_consistency(folder))
 
 
 def _is_untrained(path: Path) -> bool:

@@ -6,6 +6,7 @@ DIR/
   unet.safetensors                          FCVG's fine-tuned UNet, or those tensors of it that differ
   controlnext.safetensors                   FCVG's condition encoder
   unet_backward.safetensors                 only for the gi fusion
+  unet_lcm.safetensors                      only for the lcm profile
   checkpoint_GlueStick_MD.tar  superpoint_v1.pth  dwpose/dw-ll_ucoco_384.onnx  dwpose/yolox_l.onnx
 """
 
@@ -23,6 +24,7 @@ SVD_FOLDER = SVD_ID.partition("/")[2]
 TUNED_UNET = "unet.safetensors"
 ENCODER = "controlnext.safetensors"
 BACKWARD_UNET = "unet_backward.safetensors"
+LCM_UNET = "unet_lcm.safetensors"
 UNTRAINED = "untrained"
 """The metadata key by which a file says that it is random; its value says it in words."""
 
@@ -135,7 +137,26 @@ PARTS = (
         licence=Licence(name="gi", summary="see the repository jeanne-wang/svd_keyframe_interpolation on GitHub"),
         needed=False,
     ),
+    WeightsPart(
+        name="unet_lcm",
+        what="the UNet of the lcm profile, which makes a clip in four steps; what it holds replaces FCVG's own tensors",
+        source="AnimateLCM-SVD-xt.safetensors (Wang et al., arXiv 2402.00769), linked from G-U-N/AnimateLCM on GitHub",
+        place=LCM_UNET,
+        licence=Licence(
+            name="animatelcm", summary="see the repository G-U-N/AnimateLCM on GitHub; it derives from SVD"
+        ),
+        needed=False,
+    ),
 )
+
+
+def lacks_consistency(folder: Path) -> str:
+    """What there is to say where the profile `lcm` is asked for and its weights aren't there."""
+    part = next(part for part in PARTS if part.place == LCM_UNET)
+    return (
+        f"the profile lcm needs a consistency model's UNet, {folder / LCM_UNET}, and it isn't there: get it from "
+        f"{part.source}, or choose another profile"
+    )
 
 
 def default_folder() -> Path:

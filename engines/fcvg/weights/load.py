@@ -15,7 +15,7 @@ from codec_plugin.errors import EngineError
 from fcvg.models import Models
 from fcvg.weights.architectures import first_width, make_encoder, make_network, read_config
 from fcvg.weights.check import Checked, check_weights, require
-from fcvg.weights.layout import COMPONENTS, FEATURE_EXTRACTOR_CONFIG, UNET, VAE
+from fcvg.weights.layout import COMPONENTS, FEATURE_EXTRACTOR_CONFIG, UNET, VAE, lacks_consistency
 
 _CLIP_MEAN, _CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
@@ -29,6 +29,7 @@ def load_weights(
     offload: bool = False,
     tuned: bool = True,
     backward: bool = False,
+    consistency: bool = False,
 ) -> Models:
     """Checks a weights folder, and loads it.
 
@@ -40,13 +41,16 @@ def load_weights(
         offload: keep networks in the machine's own memory while they aren't at work.
         tuned: whether FCVG's fine-tuned tensors are laid over SVD's UNet; the other fusions were published without.
         backward: whether to load the second UNet, which only `gi` needs.
+        consistency: whether to lay a consistency model's tensors over the UNet, last, as the profile `lcm` does.
 
     Raises:
         EngineError: something is missing or doesn't fit; the message names it.
     """
     checked = check_weights(folder, svd=svd)
     require(checked)
-    return load_checked(checked, device=device, dtype=dtype, offload=offload, tuned=tuned, backward=backward)
+    return load_checked(
+        checked, device=device, dtype=dtype, offload=offload, tuned=tuned, backward=backward, consistency=consistency
+    )
 
 
 def load_checked(
@@ -57,6 +61,7 @@ def load_checked(
     offload: bool = False,
     tuned: bool = True,
     backward: bool = False,
+    consistency: bool = False,
 ) -> Models:
     """Loads a weights folder that was checked, and had no problem. Further args and raises as for `load_weights`."""
     if backward and "backward" not in checked.files:
@@ -64,12 +69,16 @@ def load_checked(
             f"the gi fusion needs a second UNet, unet_backward.safetensors, in {checked.report.folder}; "
             "choose another --fusion, or put it there"
         )
+    if consistency and "lcm" not in checked.files:
+        raise EngineError(lacks_consistency(checked.report.folder))
     home = "cpu" if offload else device
     networks: dict[str, Any] = {}
     for component in COMPONENTS:
         files = [checked.files[component.name].path]
         if component is UNET and tuned:
             files.append(checked.files["tuned"].path)
+        if component is UNET and consistency:
+            files.append(checked.files["lcm"].path)
         config = checked.configs[component.name]
         kind = torch.float32 if component is VAE and config.get("force_upcast", True) else dtype
         networks[component.name] = _filled(make_network(component, config), files, device=home, dtype=kind)
