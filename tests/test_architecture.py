@@ -33,7 +33,7 @@ LAYERS = (
     {"smart"},
     {"api", "decoder", "comparison", "verification"},
     {"thinning"},
-    {"rd"},
+    {"rd", "benching"},
     {"cli"},
     {"__main__"},
 )

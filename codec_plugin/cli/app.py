@@ -26,6 +26,7 @@ _COMMANDS = {
     "compare": "codec_plugin.cli.compare:compare_command",
     "verify": "codec_plugin.cli.verify:verify_command",
     "rd": "codec_plugin.cli.rd:rd_command",
+    "bench": "codec_plugin.cli.bench:bench_command",
     "engines": "codec_plugin.cli.engines:engines_command",
     "weights": "codec_plugin.cli.weights:weights_group",
     "doctor": "codec_plugin.cli.engines:doctor_command",

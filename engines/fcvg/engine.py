@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codec_plugin.engine import EngineInfo, Estimate, FillRequest, Take
+from codec_plugin.engine import EngineInfo, Estimate, FillRequest, Operations, Take
 from codec_plugin.errors import CannotFill, EngineError
 from codec_plugin.picture import Picture
 from fcvg.conditions.pose.files import pose_files
@@ -89,6 +89,29 @@ class FcvgEngine:
         frames = next((bucket for bucket in BUCKETS if bucket >= positions + 2), positions + 2)
         cost = self._afforded(self._canvas(size), frames=frames)
         return Estimate(seconds=cost.seconds, bytes=cost.bytes)
+
+    @property
+    def device(self) -> str:
+        """Where the networks compute, as torch names it.
+
+        Raises:
+            EngineError: there is no such device here.
+        """
+        return str(self._place().device)
+
+    def operations(self, size: tuple[int, int], *, positions: int) -> Operations:
+        """The networks' arithmetic in one gap, beside the speed of a matrix product here.
+
+        Raises:
+            EngineError, CannotFill: as `estimate` says.
+        """
+        from fcvg.cost import matmul_speed
+        from fcvg.layout import BUCKETS
+
+        frames = next((bucket for bucket in BUCKETS if bucket >= positions + 2), positions + 2)
+        place = self._place()
+        cost = self._afforded(self._canvas(size), frames=frames)
+        return Operations(flops=cost.flops, flops_per_s=matmul_speed(place.device.type, place.dtype))
 
     def fill(self, request: FillRequest) -> Iterator[Picture]:
         """Yields one picture for each position; all of them are made before the first.
