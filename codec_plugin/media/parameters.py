@@ -95,9 +95,8 @@ def show_sort(sort: CodedSort, *, codec: str) -> str:
     """Profile, level and tier in words."""
     if codec == "h264":
         return f"profile {sort.profile_idc}, level {sort.level_idc / 10:.1f}"
-    return (
-        f"profile {sort.profile_idc}, level {sort.level_idc / 30:.1f}, {'high' if sort.is_high_tier else 'main'} tier"
-    )
+    tier = "high" if sort.is_high_tier else "main"
+    return f"profile {sort.profile_idc}, level {sort.level_idc / 30:.1f}, {tier} tier"
 
 
 def sequence_sets(sets: Iterable[Mapping[SetKey, bytes]], *, codec: str) -> set[bytes]:

@@ -97,8 +97,7 @@ def copy_stream(stream: Stream, *, output: OutputContainer, cover: bytes = b"") 
     except (ValueError, av.error.FFmpegError) as error:
         raise _cannot_hold(stream, output) from error
     _take_properties(target, stream)
-    both = isinstance(stream, VideoStream) and isinstance(target, VideoStream)
-    if both and output.format.name in MP4_LIKE and stream.codec_context.codec_tag == HVC1:
+    if output.format.name in MP4_LIKE and _is_hvc1(stream) and isinstance(target, VideoStream):
         target.codec_context.codec_tag = HVC1  # else the muxer says hev1, which Apple's players don't take
     return Copy(target=target, convert=_plain(target))
 
@@ -112,6 +111,10 @@ def describe(stream: Stream) -> str:
 def _take_properties(target: Stream, source: Stream) -> None:
     target.metadata.update(source.metadata)
     target.disposition = source.disposition
+
+
+def _is_hvc1(stream: Stream) -> bool:
+    return isinstance(stream, VideoStream) and stream.codec_context.codec_tag == HVC1
 
 
 def _codec_name(stream: Stream) -> str:
