@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from codec_plugin.grids import Multiply, Resample, Restore
     from codec_plugin.job import Job, Progress
     from codec_plugin.media.reader import Window
-    from codec_plugin.options import Duplicates, EncodeOptions, Repair, RestoreOptions, Smart
+    from codec_plugin.options import Check, Duplicates, EncodeOptions, Repair, RestoreOptions, Smart
     from codec_plugin.picture import Color, Family, Layout, Matrix, Picture
     from codec_plugin.plan import Action, FillTask, Guard, RestorePlan
     from codec_plugin.planfile import load_plan, plan_to_json
@@ -67,7 +67,7 @@ _HOMES = {
     "MediaError OptionError OutputError PlanError UnsupportedInput VerificationFailed",
     "grids": "Multiply Resample Restore",
     "media.reader": "Window",
-    "options": "Duplicates EncodeOptions Repair RestoreOptions Smart",
+    "options": "Check Duplicates EncodeOptions Repair RestoreOptions Smart",
     "picture": "Color Family Layout Matrix Picture",
     "plan": "Action FillTask Guard RestorePlan",
     "planfile": "load_plan plan_to_json",
@@ -90,6 +90,7 @@ __all__ = [
     "CannotHold",
     "CannotSplice",
     "Cause",
+    "Check",
     "CodecPluginError",
     "Color",
     "Comparison",

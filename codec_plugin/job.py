@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from codec_plugin.engine import Engine
 from codec_plugin.media.reader import Window
-from codec_plugin.options import EncodeOptions
+from codec_plugin.options import Check, EncodeOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +40,8 @@ class Job:
     """Leave out streams that the container can't hold, and report it; else they are an error."""
     look_inside: bool = True
     """Where no frame is missing by its time, decode once to see whether pictures are damaged."""
+    check: Check = Check.SPLICES
+    """How much of a smart restoration is decoded again before it gets its name."""
     progress: Callable[[Progress], None] = lambda progress: None
     """Called after each frame."""
     cancelled: Callable[[], bool] = lambda: False

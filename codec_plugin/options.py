@@ -43,6 +43,15 @@ class Smart(StrEnum):
     """Yes, and where it can't be done everything is encoded anew, and the report says why."""
 
 
+class Check(StrEnum):
+    """How much of a smart restoration is decoded again before it gets its name; every kept packet is held by hash."""
+
+    SPLICES = "splices"
+    """The new stretches, and the GOPs before and behind each: all that decodes otherwise if a splice is wrong."""
+    ALL = "all"
+    """Every picture of both films: two decodes of the whole."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Range:
     """A closed range that an option must lie in."""

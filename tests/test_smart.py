@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 
 from codec_plugin import (
     CannotSplice,
+    Check,
     EncodeOptions,
     Job,
     Origin,
@@ -30,8 +31,10 @@ from codec_plugin import (
 )
 from codec_plugin.grids import Restore
 from codec_plugin.media.gops import coded_film
+from codec_plugin.media.packets import AnyPacket
 from codec_plugin.media.parameters import CodedSort, sequence_sets, sort_of
-from codec_plugin.media.splice import matched
+from codec_plugin.media.splice import Splicer, matched
+from codec_plugin.smart import splicecheck
 from tests.makers import CommandLine, video_packets
 from tests.synth import digest_of, picture, shown
 
@@ -469,6 +472,44 @@ def test_a_film_with_no_idr_at_all_cant_be_cut(tmp_path: Path) -> None:
         restore(tmp_path / "in.ts", tmp_path / "out.ts", options=BLEND, job=FAST, smart=Smart.ONLY)
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
+@pytest.mark.parametrize(
+    "coding", [H264, HEVC, Coding(encoder="libx265", params=HEVC_OPEN, bf=3)], ids=["h264", "hevc", "hevc-open"]
+)
+def test_a_full_check_decodes_every_picture_and_finds_nothing_wrong(
+    coding: Coding, suffix: str, tmp_path: Path
+) -> None:
+    source = coding.write(tmp_path / f"in{suffix}", dropped={11, 12, 63}, start=Fraction(1))
+
+    report = spliced(source, tmp_path / f"out{suffix}", job=replace(FAST, check=Check.ALL))
+
+    assert any("every picture was decoded" in note.text for note in report.notes)
+
+
+def test_only_a_full_check_looks_at_pictures_far_from_any_splice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = H264.write(tmp_path / "in.mp4", dropped={2})
+    keep = Splicer.keep
+
+    def keep_another(self: Splicer, packet: AnyPacket, *, index: int) -> None:
+        if index == 50:
+            made = av.Packet(bytes(packet)[:-4] + bytes(4))
+            made.pts, made.dts, made.time_base, made.stream = packet.pts, packet.dts, packet.time_base, packet.stream
+            packet = made
+        keep(self, packet, index=index)
+
+    monkeypatch.setattr(Splicer, "keep", keep_another)
+    with pytest.raises(CannotSplice, match=r"1 of .* packets that were to be kept"):
+        restore(source, tmp_path / "out.mp4", options=BLEND, job=FAST, smart=Smart.ONLY)
+
+    monkeypatch.setattr(splicecheck, "_check_packets", lambda *given: None)
+    with pytest.raises(CannotSplice, match="decodes otherwise"):
+        restore(source, tmp_path / "out.mp4", options=BLEND, job=replace(FAST, check=Check.ALL), smart=Smart.ONLY)
+    assert not (tmp_path / "out.mp4").exists()
+    restore(source, tmp_path / "out.mp4", options=BLEND, job=FAST, smart=Smart.ONLY)
+
+
 def test_verify_tells_a_film_that_was_tampered_with(tmp_path: Path) -> None:
     source = H264.write(tmp_path / "in.mp4", dropped={17})
     spliced(source, tmp_path / "good.mp4")
@@ -535,6 +576,10 @@ def test_the_command_line_takes_smart_with_and_without_a_value(command: CommandL
     assert "copied" in ran.out
     said = command.refused("restore", "--smart", source, tmp_path / "c.mp4", "--duration", "1")
     assert "--smart=auto" in said
+    ran = command.done("restore", "--smart", "--check", "all", source, tmp_path / "d.mp4", "--engine", "blend")
+    assert "every picture was decoded" in ran.err
+    said = command.refused("restore", "--check=all", source, tmp_path / "e.mp4", code=2)
+    assert "--check goes with --smart" in said
 
 
 def test_verify_fails_where_frames_of_the_source_are_missing(command: CommandLine, tmp_path: Path) -> None:

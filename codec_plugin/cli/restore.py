@@ -34,7 +34,7 @@ from codec_plugin.grids import Multiply, Resample, Restore, Verb, describe
 from codec_plugin.job import Job
 from codec_plugin.media.source import is_seekable
 from codec_plugin.media.writer import check_place
-from codec_plugin.options import BUDGET_RANGE, FACTOR_RANGE, Duplicates, Repair, RestoreOptions, Smart
+from codec_plugin.options import BUDGET_RANGE, FACTOR_RANGE, Check, Duplicates, Repair, RestoreOptions, Smart
 from codec_plugin.plan import Action, RestorePlan
 from codec_plugin.planfile import plan_to_json
 from codec_plugin.report import RestoreReport, report_to_json
@@ -127,10 +127,24 @@ def upsample(factor: int | None, fps: Fraction | None, **given: Any) -> None:
         help="Keep every packet that no gap touches, bit for bit (H.264, HEVC); =auto encodes everything anew, "
         "and says why, where that can't be.",
     ),
+    click.option(
+        "--check",
+        type=click.Choice([str(value) for value in Check]),
+        help="What --smart decodes and compares before OUT gets its name: the splices and the GOPs around them "
+        "(default; every kept packet is compared by hash in any case), or all of both films.",
+    ),
 )
-def restore(look_inside: bool, smart: str, **given: Any) -> None:
+def restore(look_inside: bool, smart: str, check: str | None, **given: Any) -> None:
     """Fill the gaps of a film and change nothing else."""
-    _run(Restore(), look_inside=look_inside, smart=Smart(smart), **given)
+    if check is not None and Smart(smart) is Smart.OFF:
+        raise click.UsageError("--check goes with --smart; `codec-plugin verify` looks at any restored film")
+    _run(
+        Restore(),
+        look_inside=look_inside,
+        smart=Smart(smart),
+        check=Check(check) if check is not None else Check.SPLICES,
+        **given,
+    )
 
 
 def _run(
@@ -160,6 +174,7 @@ def _run(
     drop_unsupported: bool,
     look_inside: bool = True,
     smart: Smart = Smart.OFF,
+    check: Check = Check.SPLICES,
     **rest: Any,
 ) -> None:
     flagged, encoding = flagged_options(rest), rest
@@ -195,6 +210,7 @@ def _run(
             overwrite=yes,
             drop_unsupported=drop_unsupported,
             look_inside=look_inside,
+            check=check,
             progress=ticker,
         )
         if save_plan is not None:

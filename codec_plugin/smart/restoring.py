@@ -32,7 +32,7 @@ from codec_plugin.media.source import (
 )
 from codec_plugin.media.splice import FORMATS, Encoded, SetsDiffer, Splicer, every_sets, least_step, matched, sets_of
 from codec_plugin.media.writer import Writer, check_target
-from codec_plugin.options import RestoreOptions, Smart
+from codec_plugin.options import Check, RestoreOptions, Smart
 from codec_plugin.plan import Action, RestorePlan
 from codec_plugin.report import Note, RestoreReport, resolve
 from codec_plugin.runner import check_plan, check_source, engine_name, looked_inside, plan_file, run_file
@@ -186,7 +186,14 @@ class _Smart:
                 self._write(container, writer, splicer, first)
             writer.finish()
             offset = check_times(writer, self._promised, time_base=self._plan.time_base)
-            check_splices(writer, self._path, film=self._film, runs=self._runs, video=self._job.video)
+            check_splices(
+                writer,
+                self._path,
+                film=self._film,
+                runs=self._runs,
+                video=self._job.video,
+                check=self._job.check,
+            )
             writer.commit()
         return self._report(writer, splicer, offset, seconds=time.monotonic() - started)
 
@@ -265,6 +272,8 @@ class _Smart:
                 f"with {self._again} of the source's frames in them",
             )
         ]
+        if self._job.check is Check.ALL:
+            notes.append(Note(kind="smart", text="every picture was decoded and held against the source's"))
         if splicer.mended:
             text = f"{splicer.mended} of the packets kept got parameter sets put before them"
             notes.append(Note(kind="smart", text=text))

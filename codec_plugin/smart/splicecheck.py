@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -11,6 +11,7 @@ from codec_plugin.errors import CannotSplice
 from codec_plugin.media.gops import CodedFilm, coded_film
 from codec_plugin.media.prints import Print, prints
 from codec_plugin.media.writer import Writer
+from codec_plugin.options import Check
 from codec_plugin.smart.splicing import Run
 from codec_plugin.smart.stretch import window_between
 
@@ -18,11 +19,14 @@ _NOT_ALIKE_LEVELS = 16.0  # mean difference of 16x9 thumbnails, of 255; coarse c
 _BEHIND = 48  # pictures looked at behind a run, up to its second cut: a decoder that went astray shows it at once
 
 
-def check_splices(writer: Writer, source: Path, *, film: CodedFilm, runs: Sequence[Run], video: int | None) -> None:
+def check_splices(
+    writer: Writer, source: Path, *, film: CodedFilm, runs: Sequence[Run], video: int | None, check: Check
+) -> None:
     """Holds a finished file against its source: all packets by hash, and the pictures around each splice decoded.
 
-    A packet that stays decodes as it did if everything that it refers to does. So the pictures that need a proof are
-    those of the GOP before a run, of the run, and of the GOP behind it.
+    A packet that stays decodes as it did if everything that it refers to does, and a random-access point refers to
+    nothing before it. So the pictures that need a proof are those of the GOP before a run, of the run, and of the GOP
+    behind it. `Check.ALL` trusts nobody and decodes both films from end to end, which takes longer than the splicing.
 
     Args:
         writer: after `finish`, before `commit`.
@@ -30,6 +34,7 @@ def check_splices(writer: Writer, source: Path, *, film: CodedFilm, runs: Sequen
         film: that film's packets.
         runs: what was encoded anew.
         video: index of the source's picture stream; None for its own.
+        check: which pictures are decoded.
 
     Raises:
         CannotSplice: a packet or a picture isn't what it should be.
@@ -37,6 +42,10 @@ def check_splices(writer: Writer, source: Path, *, film: CodedFilm, runs: Sequen
     result = coded_film(writer.part, ordinal=writer.picture_ordinal)
     _check_packets(result, film, runs)
     offset = _offset(result, film)
+    if check is Check.ALL:
+        shift = _Shift(offset, film.time_base, result.time_base)
+        _check_every(prints(source, video=video), prints(writer.part, ordinal=writer.picture_ordinal), runs, shift)
+        return
     for run in runs:
         _check_pictures(writer, source, run, runs, film=film, result=result, offset=offset, video=video)
 
@@ -86,6 +95,33 @@ def _check_pictures(
     damaged = [found for found in after.values() if found.is_damaged and run.shows(shift.back(found.pts))]
     if damaged:
         raise CannotSplice(f"{len(damaged)} new pictures decode with errors")
+
+
+def _check_every(before: Iterator[Print], after: Iterator[Print], runs: Sequence[Run], shift: _Shift) -> None:
+    """Walks through both films; what comes out between two pictures of the source must be new, and whole."""
+    found = next(after, None)
+    for picture in before:
+        at = shift(picture.pts)
+        while found is not None and found.pts < at - 1:
+            _check_new(found, runs, shift)
+            found = next(after, None)
+        partner = found if found is not None and found.pts <= at + 1 else None
+        is_kept = not any(run.shows(picture.pts) for run in runs)
+        _check_one(picture, partner, is_kept=is_kept)
+        if partner is not None:
+            if not is_kept:
+                _check_new(partner, runs, shift)
+            found = next(after, None)
+    while found is not None:
+        _check_new(found, runs, shift)
+        found = next(after, None)
+
+
+def _check_new(found: Print, runs: Sequence[Run], shift: _Shift) -> None:
+    if found.is_damaged:
+        raise CannotSplice("a new picture decodes with errors")
+    if not any(run.shows(shift.back(found.pts)) for run in runs):
+        raise CannotSplice(f"a picture comes out at pts {found.pts} where the source has none and none was made")
 
 
 def _check_one(source: Print, found: Print | None, *, is_kept: bool) -> None:
