@@ -1,4 +1,4 @@
-"""`python -m benchmarks quality|speed|smart|thin|fcvg|tables`."""
+"""`python -m benchmarks quality|speed|smart|survey|thin|fcvg|tables`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from benchmarks.quality import QualityRow, measure_case
 from benchmarks.results import RESULTS, QualityResult, SpeedResult, save
 from benchmarks.smart import KEYINTS, SmartResult, gapped_film, measure_smart, save_smart
 from benchmarks.speed import SIZES, SpeedRow, measure_speed
+from benchmarks.survey import SurveyResult, save_survey
+from benchmarks.survey import survey as survey_clips
 from benchmarks.tables import refresh
 from benchmarks.thin import measure_thin, save_thin
 from codec_plugin import EncodeOptions, Window
@@ -123,6 +125,16 @@ def smart(film: Path, preset: str, keep: Path | None, output: Path) -> None:
             rows.append(measure_smart(source, preset=preset, folder=Path(scratch), tell=_tell))
             typed = f"python -m benchmarks smart --film {film.name} --preset {preset}"
             save_smart(SmartResult(command=typed, machine=this_machine(), rows=tuple(rows)), output)
+
+
+@main.command()
+@_CLIPS
+@click.option("--seconds", type=float, default=30.0, show_default=True, help="How much of a longer film is looked at.")
+@click.option("--output", type=click.Path(path_type=Path), default=RESULTS / "smart_survey.json")
+def survey(clips: Path, seconds: float, output: Path) -> None:
+    """Drops a few pictures of every clip, restores it with --smart, and tells where that can't be done."""
+    rows = survey_clips(clips, seconds=seconds, tell=_tell)
+    save_survey(SurveyResult(command=_command(clips), machine=this_machine(), rows=rows), output)
 
 
 @main.command()

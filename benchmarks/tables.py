@@ -12,6 +12,7 @@ from pathlib import Path
 
 from benchmarks.machine import Machine
 from benchmarks.results import QualityResult, SpeedResult, load_quality, load_speed, peer_names
+from benchmarks.survey import survey_table
 
 PAGES = (Path(__file__).parents[1] / "README.md", Path(__file__).parent / "README.md")
 """The pages that show tables."""
@@ -92,6 +93,7 @@ def refresh(*, results: Path, check: bool) -> list[Path]:
         "quality": lambda: quality_table(load_quality(results / "quality.json")),
         "summary": lambda: summary_table(load_quality(results / "quality.json")),
         "speed": lambda: speed_table(load_speed(results / "speed.json")),
+        "survey": lambda: survey_table(results / "smart_survey.json"),
     }
 
     def made(found: re.Match[str]) -> str:

@@ -10,10 +10,12 @@ from pathlib import Path
 import av
 import pytest
 
+from benchmarks.machine import this_machine
+from benchmarks.survey import Outcome, SurveyResult, save_survey, survey, survey_table
 from benchmarks.thin import measure_thin, save_thin
 from codec_plugin import EncodeOptions, Window
 from codec_plugin.thinning.candidates import Quality
-from tests.makers import picture
+from tests.makers import X264_REORDERED, picture, write_clip
 
 QUICK = EncodeOptions(encoder="libx264", preset="ultrafast", crf=16)
 
@@ -55,3 +57,31 @@ def test_a_thinned_films_made_frames_are_measured_again_from_the_restored_file(f
     save_thin(replace(row, asked=31), tmp_path / "thin.json")
     kept = json.loads((tmp_path / "thin.json").read_text())["rows"]
     assert [(one["film"], one["asked"]) for one in kept] == [("another.mkv", 30), ("film.mkv", 31)]
+
+
+def test_a_survey_tells_which_clips_are_spliced_which_fall_back_and_which_give_no_gap(
+    film: Path, tmp_path: Path
+) -> None:
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    write_clip(clips / "a.mp4", frames=range(48), options=X264_REORDERED)
+    write_clip(clips / "b.ts", codec="mpeg2video", frames=range(48), options={"g": "12"})
+    write_clip(
+        clips / "c.mp4", frames=range(20), options={"preset": "ultrafast", "g": "250"}
+    )  # every picture referred to
+    (clips / "notes.txt").write_text("no film")
+
+    rows = survey(clips, seconds=9, tell=lambda line: None)
+
+    assert [(row.clip, row.outcome) for row in rows] == [
+        ("a.mp4", Outcome.SPLICED),
+        ("b.ts", Outcome.FELL_BACK),
+        ("c.mp4", Outcome.NOT_TRIED),
+    ]
+    assert rows[0].made == 3
+    assert 0 < rows[0].kept < rows[0].packets == 45
+    assert rows[1].reason == "only H.264 and HEVC can be spliced, not mpeg2video"
+    save_survey(SurveyResult(command="typed", machine=this_machine(), rows=rows), tmp_path / "survey.json")
+    table = survey_table(tmp_path / "survey.json")
+    assert table.startswith("3 clips: 1 spliced, 1 fell back, 1 not tried.")
+    assert str(tmp_path) not in table
