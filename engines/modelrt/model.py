@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from modelrt.errors import ModelDamaged
-from modelrt.onnxfile import NotOnnx, external_files
+from modelrt.onnxfile import BFLOAT16, FLOAT, FLOAT16, NotOnnx, elements_by_type, external_files
+from modelrt.options import Precision
 from modelrt.tensor import TensorSpec
 
 
@@ -68,6 +70,20 @@ class OnnxModel:
         """The size of graph and weights in bytes."""
         return len(self.data) if self.data is not None else sum(file.stat().st_size for file in self.files)
 
+    @property
+    def written_in(self) -> Precision:
+        """The precision that most of its weights are stored in, and so the one that its arithmetic is written in.
+
+        Raises:
+            ModelDamaged: the graph can't be read, or is no ONNX.
+        """
+        try:
+            if self.path is None:
+                return _written_in(elements_by_type(self.data or b""))
+            return _written_in_file(str(self.path), *_state(self.path, self))
+        except NotOnnx as error:
+            raise ModelDamaged(f"{self.name} is not a model: {error}; {self.remedy}") from error
+
     @classmethod
     def from_file(cls, path: Path, *, remedy: str = "get the file again") -> OnnxModel:
         """Names a model's file; its bytes, which may be gigabytes, are left where they are.
@@ -110,6 +126,17 @@ def _state(file: Path, model: OnnxModel) -> tuple[int, int]:
 @lru_cache(maxsize=64)
 def _external_files(path: str, size: int, changed: int) -> tuple[str, ...]:
     return external_files(Path(path).read_bytes())
+
+
+@lru_cache(maxsize=64)
+def _written_in_file(path: str, size: int, changed: int) -> Precision:
+    return _written_in(elements_by_type(Path(path).read_bytes()))
+
+
+def _written_in(elements: Mapping[int, int]) -> Precision:
+    types = {FLOAT: Precision.FP32, FLOAT16: Precision.FP16, BFLOAT16: Precision.BF16}
+    most = max(types, key=lambda kind: elements.get(kind, 0))
+    return types[most]
 
 
 @lru_cache(maxsize=64)

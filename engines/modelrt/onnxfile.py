@@ -1,4 +1,4 @@
-"""Reads of an ONNX file what names other files, without the onnx package: its tensors' external data.
+"""Reads of an ONNX file, without the onnx package, which other files it names and what its weights are stored in.
 
 ONNX is a protobuf message; the field numbers below are those of onnx.proto. Only the messages on the way to a tensor
 are looked into, everything else is stepped over, so that 10 MB of graph take a fraction of a second.
@@ -6,7 +6,8 @@ are looked into, everything else is stepped over, so that 10 MB of graph take a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
@@ -22,7 +23,9 @@ _INSIDE: dict[int, dict[int, int]] = {
 }
 """Which fields of which message lead to a tensor."""
 
-_EXTERNAL_DATA, _ENTRY_KEY, _ENTRY_VALUE = 13, 1, 2
+_DIMS, _DATA_TYPE, _EXTERNAL_DATA, _ENTRY_KEY, _ENTRY_VALUE = 1, 2, 13, 1, 2
+FLOAT, FLOAT16, BFLOAT16 = 1, 10, 16
+"""Numbers of TensorProto's data types."""
 
 
 class NotOnnx(ValueError):
@@ -38,7 +41,7 @@ def external_files(graph: bytes | memoryview) -> tuple[str, ...]:
     Raises:
         NotOnnx: the bytes break off or are something else, or a path leads out of the model's folder.
     """
-    found = set(_locations(memoryview(graph), _MODEL))
+    found = {name for tensor in _tensors(memoryview(graph), _MODEL) if (name := _location(tensor)) is not None}
     for name in found:
         path = PurePosixPath(name.replace("\\", "/"))
         if path.is_absolute() or ".." in path.parts or not path.parts:
@@ -46,26 +49,59 @@ def external_files(graph: bytes | memoryview) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def _locations(message: memoryview, kind: int) -> Iterator[str]:
-    inside = _INSIDE.get(kind, {})
+def elements_by_type(graph: bytes | memoryview) -> Mapping[int, int]:
+    """How many elements a model's tensors have, by the number of their type.
+
+    Raises:
+        NotOnnx: the bytes break off or are something else.
+    """
+    counted: dict[int, int] = {}
+    for tensor in _tensors(memoryview(graph), _MODEL):
+        extents, kind = [], 0
+        for number, value in _fields(tensor):
+            if number == _DIMS:
+                extents += list(_varints(value)) if isinstance(value, memoryview) else [value]
+            elif number == _DATA_TYPE and isinstance(value, int):
+                kind = value
+        counted[kind] = counted.get(kind, 0) + math.prod(extents)
+    return counted
+
+
+def _tensors(message: memoryview, kind: int) -> Iterator[memoryview]:
+    if kind == _TENSOR:
+        yield message
+        return
+    inside = _INSIDE[kind]
     for number, value in _fields(message):
-        if kind == _TENSOR:
-            if number == _EXTERNAL_DATA:
-                entry = {key: bytes(text) for key, text in _fields(value)}
-                if entry.get(_ENTRY_KEY) == b"location":
-                    yield entry.get(_ENTRY_VALUE, b"").decode("utf-8", "replace")
-        elif number in inside:
-            yield from _locations(value, inside[number])
+        if number in inside and isinstance(value, memoryview):
+            yield from _tensors(value, inside[number])
 
 
-def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """The length-delimited fields of a message, by number."""
+def _location(tensor: memoryview) -> str | None:
+    for number, value in _fields(tensor):
+        if number == _EXTERNAL_DATA and isinstance(value, memoryview):
+            entry = {key: bytes(text) for key, text in _fields(value) if isinstance(text, memoryview)}
+            if entry.get(_ENTRY_KEY) == b"location":
+                return entry.get(_ENTRY_VALUE, b"").decode("utf-8", "replace")
+    return None
+
+
+def _varints(packed: memoryview) -> Iterator[int]:
+    at = 0
+    while at < len(packed):
+        value, at = _varint(packed, at)
+        yield value
+
+
+def _fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
+    """The length-delimited fields and the integers of a message, by number."""
     at, end = 0, len(message)
     while at < end:
         tag, at = _varint(message, at)
         number, wire = tag >> 3, tag & 7
         if wire == _VARINT:
-            _, at = _varint(message, at)
+            value, at = _varint(message, at)
+            yield number, value
         elif wire == _BYTES:
             size, at = _varint(message, at)
             if at + size > end:

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from modelrt.errors import ModelRuntimeError, TensorMismatch
-from modelrt.tensor import Tensor, TensorSpec
+from modelrt.tensor import Buffer, Tensor, TensorSpec
 
 
 class Session(ABC):
@@ -39,17 +39,43 @@ class Session(ABC):
             TensorMismatch: a name, type or shape isn't what `inputs` says; the message says how to fix it.
             ModelRuntimeError: the session is closed.
         """
-        if self._closed:
-            raise ModelRuntimeError(f"the session of {self.name} is closed; open another one")
-        wanted = {spec.name for spec in self.inputs}
-        if wanted != set(tensors):
-            takes = "; ".join(str(spec) for spec in self.inputs)
-            given = ", ".join(sorted(tensors)) or "nothing"
-            raise TensorMismatch(f"{self.name} takes {takes}; it was given {given}")
+        self._check_names(tensors)
         faults = [fault for spec in self.inputs if (fault := spec.fault_of(tensors[spec.name]))]
         if faults:
             raise TensorMismatch(f"{self.name}: {'; '.join(faults)}")
         return self._run(tensors)
+
+    def run_buffers(self, buffers: Mapping[str, Buffer]) -> Mapping[str, Buffer]:
+        """Runs the model once on memory of the session's own device, and leaves the results there.
+
+        Nothing is copied where the runtime can work in place: torch tensors go in, and what comes out is a torch
+        tensor or can be made one by `torch.from_dlpack`. Work that is queued on torch's current stream is done first.
+
+        Args:
+            buffers: one for each of `inputs`, dense, of its type and shape, on the session's device.
+
+        Returns:
+            One for each of `outputs`; they belong to the caller.
+
+        Raises:
+            TensorMismatch: a name, type, shape or device isn't what the session takes.
+            ModelRuntimeError: the session is closed.
+        """
+        self._check_names(buffers)
+        return self._run_buffers(buffers)
+
+    def _check_names(self, given: Mapping[str, object]) -> None:
+        if self._closed:
+            raise ModelRuntimeError(f"the session of {self.name} is closed; open another one")
+        wanted = {spec.name for spec in self.inputs}
+        if wanted != set(given):
+            takes = "; ".join(str(spec) for spec in self.inputs)
+            named = ", ".join(sorted(given)) or "nothing"
+            raise TensorMismatch(f"{self.name} takes {takes}; it was given {named}")
+
+    @abstractmethod
+    def _run_buffers(self, buffers: Mapping[str, Buffer]) -> Mapping[str, Buffer]:
+        """Runs the model on buffers whose names were checked."""
 
     @abstractmethod
     def _run(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:

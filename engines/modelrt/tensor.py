@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,19 @@ from modelrt.errors import TensorMismatch
 
 Tensor = npt.NDArray[Any]
 """A dense array in host memory."""
+
+
+@runtime_checkable
+class Buffer(Protocol):
+    """Memory on some device, lent without a copy by DLPack: a torch tensor, an OrtValue, a numpy array."""
+
+    def __dlpack__(self) -> object:
+        """The capsule."""
+        ...
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        """Kind of device, and which."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +49,11 @@ class TensorSpec:
             return f"{self.name!r} is a {type(tensor).__name__}, not a numpy array; use numpy.asarray"
         if tensor.dtype != self.dtype:
             return f"{self.name!r} is {tensor.dtype}, not {self.dtype}; use .astype(numpy.{self.dtype})"
-        if not self._takes(tensor.shape):
-            return f"{self.name!r} has shape {tensor.shape}; the session takes {self}"
-        return None
+        return self.shape_fault_of(tensor.shape)
+
+    def shape_fault_of(self, shape: tuple[int, ...]) -> str | None:
+        """What is wrong with a shape; None where it fits."""
+        return None if self._takes(shape) else f"{self.name!r} has shape {shape}; the session takes {self}"
 
     def fixed(self, shape: tuple[int, ...] | None) -> TensorSpec:
         """This spec narrowed to one shape; itself for None.

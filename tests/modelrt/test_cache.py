@@ -36,6 +36,8 @@ def test_what_was_stored_is_found_and_not_made_again(tmp_path: Path) -> None:
         replace(KEY, shapes=(("x", (1, 3)),)),
         replace(KEY, runtime="openvino 2"),
         replace(KEY, device="CPU with more"),
+        replace(KEY, capability="9.0"),
+        replace(KEY, options=(("workspace_bytes", "1"),)),
     ],
 )
 def test_every_part_of_the_key_counts(tmp_path: Path, other: CacheKey) -> None:

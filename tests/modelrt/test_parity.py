@@ -105,6 +105,43 @@ def runtime(request: pytest.FixtureRequest) -> Runtime:
     return chosen
 
 
+@pytest.mark.parametrize("runtime", list(Runtime), ids=str)
+def test_runs_on_lent_memory_and_gives_the_same(runtime: Runtime) -> None:
+    torch = pytest.importorskip("torch", reason="the package torch, whose tensors are lent, is not installed")
+    if runtime is Runtime.TENSORRT or not is_installed(runtime):
+        pytest.skip(f"the runtime {runtime} is not installed, or needs a GPU (see test_gpu.py)")
+    given = tensors()
+    with open_session(small_model(runtime), runtime=runtime) as session:
+        wanted = session.run(given)
+        made = session.run_buffers({name: torch.from_numpy(tensor) for name, tensor in given.items()})
+        again = session.run_buffers({**given, "picture": np.zeros_like(given["picture"])})
+
+    for name, tensor in wanted.items():
+        assert np.array_equal(torch.from_dlpack(made[name]).numpy(), tensor), name
+    assert float(np.abs(torch.from_dlpack(again["features"]).numpy()).max()) == 0
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "complaint"),
+    [
+        (lambda torch, tensor: torch.from_numpy(tensor).double(), "float64|double"),
+        (lambda torch, tensor: torch.from_numpy(tensor)[:, :2], "shape|dense"),
+    ],
+    ids=["another type", "another shape"],
+)
+@pytest.mark.parametrize("runtime", [Runtime.OPENVINO, Runtime.ONNXRUNTIME, Runtime.TORCH], ids=str)
+def test_lent_memory_that_does_not_fit_is_an_error(runtime: Runtime, spoilt: Any, complaint: str) -> None:
+    torch = pytest.importorskip("torch", reason="the package torch, whose tensors are lent, is not installed")
+    if not is_installed(runtime):
+        pytest.skip(f"the runtime {runtime} is not installed")
+    given = tensors()
+    with (
+        open_session(small_model(runtime), runtime=runtime) as session,
+        pytest.raises(TensorMismatch, match=complaint),
+    ):
+        session.run_buffers({**given, "picture": spoilt(torch, given["picture"])})
+
+
 @pytest.fixture
 def session(runtime: Runtime) -> Iterator[Session]:
     with open_session(small_model(runtime), runtime=runtime) as opened:

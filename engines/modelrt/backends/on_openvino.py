@@ -5,16 +5,17 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from functools import cache
+from typing import Any, cast
 
 import numpy as np
 import openvino
 
 from modelrt.cache import CacheKey
-from modelrt.errors import ModelDamaged, PrecisionUnsupported, TensorMismatch
+from modelrt.errors import ModelDamaged, OptionsContradict, PrecisionUnsupported, TensorMismatch
 from modelrt.model import Model, OnnxModel
 from modelrt.options import Precision, SessionOptions
 from modelrt.session import Session
-from modelrt.tensor import Tensor, TensorSpec
+from modelrt.tensor import Buffer, Tensor, TensorSpec
 from modelrt.threads import take_thread_budget
 
 _DEVICE = "CPU"
@@ -37,6 +38,8 @@ def load(model: Model, *, options: SessionOptions) -> Session:
     """Compiles an ONNX model, or takes the compiled one from the cache."""
     if not isinstance(model, OnnxModel):
         raise ModelDamaged(f"{model.name} is a torch module; OpenVINO takes ONNX: export it, or use runtime torch")
+    if options.on_gpu:
+        raise OptionsContradict(f"OpenVINO runs on the CPU here, not on {options.device}; use device cpu")
     abilities = tuple(_core().get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES"))
     if _CAPABILITIES[options.precision] not in abilities:
         raise PrecisionUnsupported(
@@ -64,12 +67,11 @@ def load(model: Model, *, options: SessionOptions) -> Session:
         _compiled(model, options=options, settings=settings).export_model(stream)
         return stream.getvalue()
 
-    try:
-        return OpenVinoSession(model.name, _imported(options.cache.get_or_make(key, exported), settings))
-    except RuntimeError:
-        # The digest was right, so another build of OpenVINO wrote the entry under the same version.
-        options.cache.discard(key)
-        return OpenVinoSession(model.name, _compiled(model, options=options, settings=settings))
+    # An entry whose digest is right may still be refused: another build of OpenVINO wrote it under the same version.
+    compiled = options.cache.load_or_make(
+        key, make=exported, load=lambda entry: _imported(entry, settings), refusal=RuntimeError, name=model.name
+    )
+    return OpenVinoSession(model.name, compiled)
 
 
 def _imported(compiled: bytes, settings: Mapping[str, object]) -> openvino.CompiledModel:
@@ -107,9 +109,25 @@ class OpenVinoSession(Session):
         made = self._request.infer(given, share_inputs=True)
         return {spec.name: made[index] for index, spec in enumerate(self.outputs)}
 
+    def _run_buffers(self, buffers: Mapping[str, Buffer]) -> Mapping[str, Buffer]:
+        """Inputs are read where they lie, as numpy sees them."""
+        given = {spec.name: _array(buffers[spec.name], spec=spec) for spec in self.inputs}
+        return self._run(given)
+
     def close(self) -> None:
         super().close()
         self._request = None
+
+
+def _array(buffer: Buffer, *, spec: TensorSpec) -> Tensor:
+    try:
+        array = buffer if isinstance(buffer, np.ndarray) else np.from_dlpack(cast(Any, buffer))
+    except (BufferError, RuntimeError, TypeError) as error:
+        raise TensorMismatch(f"{spec.name!r} can't be lent to OpenVINO ({error}); it runs on the CPU") from error
+    fault = spec.fault_of(array)
+    if fault is not None:
+        raise TensorMismatch(fault)
+    return array
 
 
 def _spec(port: openvino.ConstOutput) -> TensorSpec:
