@@ -1,4 +1,4 @@
-"""`python -m benchmarks quality|speed|smart|survey|thin|fcvg|tables`."""
+"""`python -m benchmarks quality|speed|smart|survey|thin|fcvg|profiles|tables`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import click
 from benchmarks.cases import GAPS, Case, find_cases
 from benchmarks.machine import this_machine
 from benchmarks.peers import Peer, peers
+from benchmarks.profiles import Job, measure_profiles, save_profiles
 from benchmarks.quality import QualityRow, measure_case
 from benchmarks.results import RESULTS, QualityResult, SpeedResult, save
 from benchmarks.smart import KEYINTS, SmartResult, gapped_film, measure_smart, save_smart
@@ -23,6 +24,7 @@ from benchmarks.thin import measure_thin, save_thin
 from codec_plugin import EncodeOptions, Window
 from codec_plugin.thinning.candidates import Quality
 
+_LONG_GAP = Path(__file__).parents[1] / "examples" / "city_with_a_long_gap.mp4"
 _CLIPS = click.option(
     "--clips",
     required=True,
@@ -108,6 +110,48 @@ def fcvg(arguments: tuple[str, ...]) -> None:
     from benchmarks import fcvg_gpu
 
     fcvg_gpu.main(arguments)
+
+
+@main.command()
+@click.option(
+    "--weights",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="FCVG's weights folder; a tiny random set, made for the run, if left out.",
+)
+@click.option("--film", type=click.Path(exists=True, dir_okay=False, path_type=Path), default=_LONG_GAP)
+@click.option("--left", type=click.IntRange(0), default=11, show_default=True, help="Number of the left end's frame.")
+@click.option("--right", type=click.IntRange(0), default=12, show_default=True, help="Number of the right end's frame.")
+@click.option("--gap", type=click.IntRange(1), default=7, show_default=True, help="Frames to make between them.")
+@click.option("--size", default="64x64", show_default=True, help="What the networks see: auto, native or WxH.")
+@click.option("--fusion", default="fcvg", show_default=True)
+@click.option("--rounds", type=click.IntRange(1), default=2, show_default=True)
+@click.option("--allow-cpu", is_flag=True, help="Begin what takes hours without a GPU.")
+@click.option("--output", type=click.Path(path_type=Path), default=RESULTS / "profiles.json")
+def profiles(
+    weights: Path | None,
+    film: Path,
+    left: int,
+    right: int,
+    gap: int,
+    size: str,
+    fusion: str,
+    rounds: int,
+    allow_cpu: bool,
+    output: Path,
+) -> None:
+    """FCVG's profiles of fewer operations beside the exact run: seconds, and what is lost."""
+    job = Job(
+        weights=weights,
+        film=film,
+        left=left,
+        right=right,
+        gap=gap,
+        size=size,
+        fusion=fusion,
+        rounds=rounds,
+        allow_cpu=allow_cpu,
+    )
+    save_profiles(measure_profiles(job, command=_command(film), tell=_tell), output)
 
 
 @main.command()
@@ -216,7 +260,7 @@ def _command(clips: Path) -> str:
         (clips.name if clips.is_file() else "CLIPS")
         if Path(word) == clips
         else Path(word).name
-        if before in ("--output", "--vapoursynth")
+        if before in ("--output", "--vapoursynth", "--film", "--weights")
         else word
         for before, word in zip(["", *typed], typed, strict=False)
     ]

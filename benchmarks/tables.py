@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.machine import Machine
+from benchmarks.profiles import load_profiles, profiles_table
 from benchmarks.results import QualityResult, SpeedResult, load_quality, load_speed, peer_names
 from benchmarks.survey import survey_table
 
@@ -94,6 +95,7 @@ def refresh(*, results: Path, check: bool) -> list[Path]:
         "summary": lambda: summary_table(load_quality(results / "quality.json")),
         "speed": lambda: speed_table(load_speed(results / "speed.json")),
         "survey": lambda: survey_table(results / "smart_survey.json"),
+        "profiles": lambda: profiles_table(load_profiles(results / "profiles.json")),
     }
 
     def made(found: re.Match[str]) -> str:
