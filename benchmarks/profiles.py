@@ -125,7 +125,7 @@ def measure_profiles(job: Job, *, command: str, tell: Callable[[str], None]) -> 
 
     from fcvg import FcvgOptions
     from fcvg.canvas import Canvas
-    from fcvg.options import Fusion
+    from fcvg.sampling.settings import Fusion
     from fcvg.tiny import make_tiny
     from fcvg.weights.check import check_weights
 
@@ -209,8 +209,8 @@ def _measured(
     from fcvg import FcvgEngine
     from fcvg.sampling.profile import ProfileName
 
-    engines: dict[str, FcvgEngine] = {}
-    rows: dict[str, ProfileRow] = {}
+    engines: dict[ProfileName, FcvgEngine] = {}
+    rows: dict[ProfileName, ProfileRow] = {}
     for name in ProfileName:
         try:
             engine = FcvgEngine(replace(options, profile=name))
@@ -223,7 +223,7 @@ def _measured(
             tell(f"{name}: skipped: {reason}")
             continue
         engines[name], rows[name] = engine, _foreseen(engine, name, job=job, checked=checked, picture=left)
-    made: dict[str, Frames] = {}
+    made: dict[ProfileName, Frames] = {}
     for number in range(job.rounds):
         for name, engine in engines.items():
             made[name], seconds = _filled(engine, left, right, gap=job.gap)
@@ -232,7 +232,7 @@ def _measured(
             rows[name] = replace(rows[name], seconds=taken, seconds_best=min(taken))
             tell(f"{name}, round {number + 1} of {job.rounds}: {seconds:.2f} s")
     for name, frames in made.items():
-        whole, worst = psnr_db(frames, made[EXACT])
+        whole, worst = psnr_db(frames, made[ProfileName.EXACT])
         rows[name] = replace(rows[name], psnr_db=whole, psnr_db_worst=worst)
     return tuple(rows.values())
 
