@@ -332,7 +332,10 @@ def pick_engine(name: str, options: Mapping[str, str] | None = None, *, fallback
             _read_engine_options(part, options)
         return name
     candidates = auto_candidates(options)
-    open_still = len(candidates) > 1 or (name == AUTO and generative_candidate(options).missing is None)
+    generative = generative_candidate(options) if name == AUTO else None
+    if generative and generative.missing is not None and options_for(generative.name, options):
+        raise EngineError(f"options of {generative.name} were given, and it can't be used: {generative.missing}")
+    open_still = len(candidates) > 1 or (generative and generative.missing is None)
     return name if open_still else candidates[0]
 
 

@@ -167,10 +167,12 @@ class Router:
         self.unserved[obstacle] = self.unserved.get(obstacle, 0) + 1
         return replace(flow, because=f"{flow.because}; {obstacle}")
 
-    def refuge(self, left: Station, *, count: int) -> str | None:
-        """The generative engine, for a gap that flow refuses; None where it can't be had."""
+    def refuge(self, left: Station, *, count: int) -> tuple[str | None, str | None]:
+        """The generative engine for a gap that flow refuses, or why it can't be had; neither for a short gap."""
+        if count < LEAST_MISSING:
+            return None, None
         name, obstacle = self._generative(left, count=count)
-        return name if obstacle is None and count >= LEAST_MISSING else None
+        return (name, None) if obstacle is None else (None, obstacle)
 
     def _generative(self, left: Station, *, count: int) -> tuple[str, str | None]:
         """The generative engine's name, and why it can't be taken; None where it can."""

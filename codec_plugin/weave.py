@@ -220,7 +220,7 @@ class Weaver:
         name, because, findings = self._chosen(targets, name, left, right)
         is_open = because is not None
         done, reasons = 0, list[str]()
-        for engine in self._in_turn(name, left, count=len(targets), is_open=is_open):
+        for engine in self._in_turn(name, left, count=len(targets), is_open=is_open, reasons=reasons):
             more, inability = yield from self._made(
                 targets[done:], engine, left, right, score=score, findings=findings, because=because, after=reasons
             )
@@ -245,17 +245,15 @@ class Weaver:
             return name, None, []
         return choice.engine, choice.because, list(choice.findings)
 
-    def _in_turn(self, name: str, left: Station, *, count: int, is_open: bool) -> Iterator[str]:
+    def _in_turn(self, name: str, left: Station, *, count: int, is_open: bool, reasons: list[str]) -> Iterator[str]:
         """The engine, then those that are asked where it can't: each only once the ones before have refused."""
         yield name
-        tried = {name}
-        others: list[str | None] = [self._fallback(name)]
+        others = [self._fallback(name)]
         if is_open and self._settings.engine == AUTO and self._settings.fallback is None:
-            others.insert(0, self.router.refuge(left, count=count))
-        for other in others:
-            if other is not None and other not in tried:
-                tried.add(other)
-                yield other
+            refuge, obstacle = self.router.refuge(left, count=count)
+            others.insert(0, refuge)
+            reasons += [obstacle] if obstacle and refuge != name else []
+        yield from (other for other in dict.fromkeys(others) if other not in (None, name))
 
     def _fallback(self, name: str) -> str | None:
         first = self._filler.engine(engine_parts(name)[0])

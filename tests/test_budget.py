@@ -179,8 +179,12 @@ def test_what_was_planned_and_can_no_longer_be_afforded_goes_to_flow(
     assert "60 s are left of the budget of 60 s" in last[1]
 
 
-def test_a_budget_without_weights_is_refused(cli: CommandLine, film: Path, tmp_path: Path) -> None:
-    ran = cli("restore", film, tmp_path / "out.mkv", "--rate", "25", "--budget", "1h", "--weights", tmp_path / "none")
+def test_a_budget_without_weights_is_refused(
+    cli: CommandLine, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = EngineStatus(name="fcvg", summary="", missing="no weights there")
+    monkeypatch.setattr(survey, "generative_candidate", lambda options=None: missing)
+    ran = cli("restore", film, tmp_path / "out.mkv", "--rate", "25", "--budget", "1h")
     assert ran.code == 1
     assert "--budget is for fcvg, which isn't usable here" in ran.err
 

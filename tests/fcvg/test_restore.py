@@ -204,7 +204,16 @@ def test_options_of_fcvg_beside_another_engine_are_refused(cli: CommandLine, tin
     assert "option weights is for engine fcvg, which --engine dis doesn't use" in said
 
 
-def test_auto_does_not_take_it(cli: CommandLine, tiny_weights: Path) -> None:
-    assert "--engine auto doesn't use" in cli.refused(
-        "restore", CITY, cli.folder / "out.mkv", "--weights", tiny_weights
-    )
+def test_auto_refuses_untrained_weights_rather_than_go_without(cli: CommandLine, tiny_weights: Path) -> None:
+    said = cli.refused("restore", CITY, cli.folder / "out.mkv", "--weights", tiny_weights)
+    assert "options of fcvg were given, and it can't be used" in said
+    assert "--allow-untrained" in said
+
+
+def test_auto_takes_it_where_flow_refuses_a_long_gap(cli: CommandLine, tiny_weights: Path) -> None:
+    report = cli.folder / "report.json"
+    words = ("--engine", "auto", "--weights", str(tiny_weights), *QUICK)
+    cli.done("restore", CITY, cli.folder / "out.mkv", "--report", report, *words)
+    (outcome,) = read_report(report)["outcomes"]
+    assert outcome["engine"] == "fcvg"
+    assert len(outcome["target_pts"]) == 23
