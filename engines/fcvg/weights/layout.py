@@ -25,6 +25,8 @@ TUNED_UNET = "unet.safetensors"
 ENCODER = "controlnext.safetensors"
 BACKWARD_UNET = "unet_backward.safetensors"
 LCM_UNET = "unet_lcm.safetensors"
+GLUESTICK = "checkpoint_GlueStick_MD.tar"
+SUPERPOINT = "superpoint_v1.pth"
 UNTRAINED = "untrained"
 """The metadata key by which a file says that it is random; its value says it in words."""
 
@@ -99,17 +101,17 @@ PARTS = (
     ),
     WeightsPart(
         name="gluestick",
-        what="GlueStick, a line matcher; not used by this version, which matches lines by motion and looks",
+        what="GlueStick, the paper's line matcher; without it and superpoint, lines are matched by motion and looks",
         source=f"the release file linked from {_PUBLIC}, item 1",
-        place="checkpoint_GlueStick_MD.tar",
+        place=GLUESTICK,
         licence=Licence(name="gluestick", summary="see the repository cvg/GlueStick on GitHub"),
         needed=False,
     ),
     WeightsPart(
         name="superpoint",
-        what="SuperPoint, the points that GlueStick starts from; not used by this version",
+        what="SuperPoint, the points that GlueStick starts from",
         source="the repository magicleap/SuperPointPretrainedNetwork on GitHub",
-        place="superpoint_v1.pth",
+        place=SUPERPOINT,
         licence=Licence(name="superpoint", summary="Magic Leap's non-commercial research licence"),
         needed=False,
     ),
