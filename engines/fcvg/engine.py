@@ -11,6 +11,7 @@ import numpy as np
 from codec_plugin.engine import EngineInfo, Estimate, FillRequest, Operations, Take
 from codec_plugin.errors import CannotFill, EngineError
 from codec_plugin.picture import Picture
+from fcvg.conditions.gluestick.files import uses_gluestick
 from fcvg.conditions.pose.files import pose_files
 from fcvg.options import FcvgOptions
 from fcvg.weights.keeper import FcvgWeights, require_files, require_packages, require_profile
@@ -64,11 +65,14 @@ class FcvgEngine:
         self.options = options or FcvgOptions()
         """How this engine works."""
         self._folder = self.options.weights or default_folder()
+        self._given_conditioner = conditioner
         self._conditioner = conditioner
         require_packages()
         require_files(self._folder, svd=self.options.svd, allow_untrained=self.options.allow_untrained)
         require_profile(self._folder, self.options.profile)
-        pose_files(self._folder, self.options.poses)  # raises where one is wanted and isn't there
+        # Both raise where a file is wanted and isn't there.
+        pose_files(self._folder, self.options.poses)
+        uses_gluestick(self._folder, self.options.lines)
         self._checked_weights: Checked | None = None
         self._models: Models | None = None
 
@@ -151,6 +155,7 @@ class FcvgEngine:
     def close(self) -> None:
         """Frees the networks. It may be called twice."""
         self._models = None
+        self._conditioner = self._given_conditioner
 
     def _canvas(self, picture: tuple[int, int]) -> Canvas:
         from fcvg.canvas import Canvas
@@ -274,7 +279,7 @@ class FcvgEngine:
         if self.options.control_weight == 0:
             return None
         if self._conditioner is None:
-            self._conditioner = conditioner_of(self.options, folder=self._folder)
+            self._conditioner = conditioner_of(self.options, folder=self._folder, device=self._place().device)
         left, right = (np.rint(rgb * 255).astype(np.uint8) for rgb in ends)
         conditions = self._conditioner(left, right, progress_of(self.options, layout))
         account.tell("lines matched", conditions.matched)

@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from codec_plugin.errors import OptionError
+from fcvg.conditions.gluestick.files import Lines
 from fcvg.conditions.path import path_of
 from fcvg.conditions.pose.files import Poses
 from fcvg.conditions.times import Schedule
@@ -68,6 +69,8 @@ class FcvgOptions:
     path: str = "linear"
     """How lines and poses go from one end to the other: linear, ease-in, ease-out, ease-in-out, or a file with a time
     and a progress a line; see `conditions.path`."""
+    lines: Lines = Lines.AUTO
+    """How lines are found and matched: gluestick as published, lsd without weights, auto for what the weights allow."""
     poses: Poses = Poses.AUTO
     """Whether people are found with DWPose and drawn over the lines."""
     unet: UNetWeights = UNetWeights.TUNED

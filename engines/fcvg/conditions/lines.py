@@ -1,35 +1,61 @@
-"""`LineConditioner`: lines found in both ends of a clip, moved from one to the other and drawn. No weights needed."""
+"""`LineConditioner`: lines found in both ends of a clip, moved from one to the other and drawn."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import Protocol
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fcvg.conditions.conditioner import Conditions, Rgb8
+from fcvg.conditions.conditioner import Conditions, Count, Rgb8
 from fcvg.conditions.matching import Matches, match_segments
 from fcvg.conditions.palette import palette
 from fcvg.conditions.segments import Gray
 
 
+class LineMatcher(Protocol):
+    """Finds lines that two pictures have in common. Its like: `MotionMatcher`, `GlueStickMatcher`."""
+
+    @property
+    def name(self) -> str:
+        """By what means, for the report."""
+        ...
+
+    def __call__(self, left: Gray, right: Gray) -> Matches:
+        """Pairs the lines of two pictures of one size. Swapping the pictures swaps the result."""
+        ...
+
+
+class MotionMatcher:
+    """Matches by motion and looks, as in `matching`: needs no weights."""
+
+    name = "motion and looks"
+
+    def __call__(self, left: Gray, right: Gray) -> Matches:
+        """See `LineMatcher`."""
+        return match_segments(left, right)
+
+
 class LineConditioner:
     """Draws matched segments, one colour each, one pixel wide, without anti-aliasing, on black."""
 
-    def __init__(self, *, seed: int = 0) -> None:
+    def __init__(self, *, seed: int = 0, matcher: LineMatcher | None = None) -> None:
         """Args:
         seed: of the order in which the colours are dealt.
+        matcher: finds the lines; None for the one that needs no weights.
         """
-        self._seed = seed
+        self._seed, self._matcher = seed, matcher or MotionMatcher()
 
     def __call__(self, left: Rgb8, right: Rgb8, times: Sequence[Fraction]) -> Conditions:
         """See `Conditioner`."""
-        matches = match_segments(_gray(left), _gray(right))
+        matches = self._matcher(_gray(left), _gray(right))
         pictures = draw_lines(matches, times, size=(left.shape[1], left.shape[0]), seed=self._seed)
         notes = () if len(matches) else ("no line was found in both frames; the pictures between are made without any",)
-        return Conditions(pictures=pictures, matched=len(matches), notes=notes)
+        counts = (Count(name=f"lines matched by {self._matcher.name}", number=len(matches)),)
+        return Conditions(pictures=pictures, matched=len(matches), counts=counts, notes=notes)
 
 
 def draw_lines(

@@ -14,10 +14,12 @@ from fcvg.weights.layout import (
     BACKWARD_UNET,
     COMPONENTS,
     ENCODER,
+    GLUESTICK,
     IMAGE_ENCODER,
     LCM_UNET,
     PARTS,
     SCHEDULER_CONFIG,
+    SUPERPOINT,
     SVD,
     TUNED_UNET,
     UNET,
@@ -92,6 +94,9 @@ def check_weights(folder: Path, *, svd: str | None = None) -> Checked:
     for place, name in ((BACKWARD_UNET, "backward"), (LCM_UNET, "lcm")):
         if (folder / place).exists():
             _check_tuned(folder / place, configs, found, name=name)
+    for place in (GLUESTICK, SUPERPOINT):
+        if (folder / place).exists():
+            _check_gluestick(folder / place, found)
     absent = tuple(part for part in PARTS if not part.needed and not (folder / part.place).exists())
     report = WeightsReport(
         folder=folder,
@@ -204,6 +209,25 @@ def _check_encoder(path: Path, configs: Mapping[str, Any], found: _Findings) -> 
         found.wrong(path, f"{len(missing)} of {len(expected)} tensors are missing: {_some(missing)}", _AGAIN)
     else:
         found.notes.append(f"{found.name(path)}: {len(expected)} tensors")
+
+
+def _check_gluestick(path: Path, found: _Findings) -> None:
+    """One of GlueStick's two files, which are no use without each other."""
+    from fcvg.conditions.gluestick.loading import fitting_tensors
+
+    remedy = "get it again, or take it away: lines are then matched by motion and looks"
+    try:
+        tensors = fitting_tensors(path)
+    except BadTensorFile as error:
+        found.wrong(path, str(error), remedy)
+        return
+    except OSError as error:
+        found.wrong(path, f"it can't be read ({error})", remedy)
+        return
+    found.notes.append(f"{found.name(path)}: {len(tensors)} tensors")
+    lacking = [other for other in (GLUESTICK, SUPERPOINT) if not (path.parent / other).exists()]
+    if lacking:
+        found.notes.append(f"{found.name(path)} is of no use without {lacking[0]}")
 
 
 def _header(path: Path, found: _Findings, *, name: str, remedy: str) -> TensorFile | None:

@@ -42,11 +42,11 @@ class GlueStick(nn.Module):
 
     def forward(self, left: Wireframe, right: Wireframe) -> tuple[Assignment, Assignment]:
         """Which nodes belong together, and which lines."""
+        if not len(left.places) or not len(right.places):
+            return Assignment.none(left.places), Assignment.none(left.ends)
         nodes = [self._encoded(one) for one in (left, right)]
         has_lines = bool(len(left.ends)) and bool(len(right.ends))
         lines = [_Lines(one, self._encoded_lines(one)) for one in (left, right)] if has_lines else []
-        if not all(one.shape[-1] for one in nodes):
-            return Assignment.none(left.places), Assignment.none(left.ends)
         ours, theirs = self.gnn(*nodes, lines)
         points = assigned(_similarities(self.final_proj, ours, theirs), self.bin_score)
         if not has_lines:
