@@ -258,6 +258,12 @@ def measured_format(pixel_format: str) -> str:
     return f"yuv{sampling if not suffix or sampling in _ANY_DEPTH else '444'}p{suffix}"
 
 
+def in_measured_format(reference: VideoFrame, restored: VideoFrame) -> tuple[VideoFrame, VideoFrame]:
+    """Both frames as they are measured: in the reference's format, or its planar relative."""
+    target = measured_format(reference.format.name)
+    return _converted(reference, target), _converted(restored, target, like=reference)
+
+
 def _thumbnail(frame: VideoFrame) -> Thumbnail:
     width, height = _THUMBNAIL_SIZE
     small = frame.reformat(width=width, height=height, format="gray", interpolation=Interpolation.AREA)

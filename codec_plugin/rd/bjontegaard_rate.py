@@ -23,7 +23,7 @@ class DeltaRate:
     percent: float
     """Of the anchor's bits, averaged over the qualities that both curves reach."""
     overlap: float
-    """The share of the joint range of qualities that both reach, 0 to 1: below 0.75 the figure says little."""
+    """The share of the tested curve's qualities that the anchor reaches too, 0 to 1: below 0.75 it says little."""
 
 
 def delta_rate(anchor: Sequence[tuple[float, float]], test: Sequence[tuple[float, float]]) -> DeltaRate | None:
@@ -48,7 +48,6 @@ def delta_rate(anchor: Sequence[tuple[float, float]], test: Sequence[tuple[float
     if not (_rises(one) and _rises(other)):
         return None
     low, high = max(one[0][1], other[0][1]), min(one[-1][1], other[-1][1])
-    joint = max(one[-1][1], other[-1][1]) - min(one[0][1], other[0][1])
     if high <= low:
         return None
     with warnings.catch_warnings():
@@ -60,7 +59,9 @@ def delta_rate(anchor: Sequence[tuple[float, float]], test: Sequence[tuple[float
             require_matching_points=False,
             min_overlap=0,
         )
-    return DeltaRate(percent=float(percent), overlap=(high - low) / joint) if np.isfinite(percent) else None
+    if not np.isfinite(percent):
+        return None
+    return DeltaRate(percent=float(percent), overlap=(high - low) / (other[-1][1] - other[0][1]))
 
 
 def need_library() -> None:

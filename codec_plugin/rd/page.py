@@ -9,13 +9,13 @@ from typing import TypeAlias
 
 from codec_plugin.media.strips import Strip
 from codec_plugin.rd.bjontegaard_rate import DeltaRate
-from codec_plugin.rd.measuring import FULL, METRICS, Point, RdResult
+from codec_plugin.rd.measuring import FULL, Point, RdResult
 from codec_plugin.timing import show_time
 
 _Place: TypeAlias = Callable[[float], float]
 _COLORS = ("#1b1b1b", "#1f77b4", "#d9541e", "#2a9d4a", "#8e44ad", "#b8860b", "#17899c", "#c2185b")
-_NAMES = {"psnr": "PSNR, dB", "ssim": "SSIM", "xpsnr": "XPSNR, dB"}
-_DIGITS = {"psnr": 1, "ssim": 3, "xpsnr": 1}
+_NAMES = {"psnr": "PSNR, dB", "ssim": "SSIM", "xpsnr": "XPSNR, dB", "vmaf": "VMAF"}
+_DIGITS = {"psnr": 1, "ssim": 3, "xpsnr": 1, "vmaf": 1}
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP, _RIGHT = 380, 280, 52, 40, 12, 12
 _TICKS = 4
 _FULL_OVERLAP = 0.75
@@ -42,7 +42,7 @@ def rd_page(result: RdResult) -> str:
         _legend(result.methods),
         *(_encoder(result, encoder) for encoder in result.encoders),
         _delta_table(result),
-        _point_table(result.points),
+        _point_table(result),
         _film_strip(result.strips),
     ]
     return (
@@ -71,7 +71,7 @@ def _color(methods: Sequence[str], name: str) -> str:
 
 
 def _encoder(result: RdResult, encoder: str) -> str:
-    charts = (_chart(result, encoder, metric) for metric in METRICS)
+    charts = (_chart(result, encoder, metric) for metric in result.metrics)
     preset = result.presets.get(encoder, "")
     return f'<h2>{escape(encoder)}, preset {escape(preset)}</h2><div class="charts">{"".join(charts)}</div>'
 
@@ -121,12 +121,12 @@ def _delta_table(result: RdResult) -> str:
         for method in result.methods:
             if method == FULL:
                 continue
-            cells = "".join(_delta_cell(result.delta(encoder, method, metric)) for metric in METRICS)
+            cells = "".join(_delta_cell(result.delta(encoder, method, metric)) for metric in result.metrics)
             rows.append(f"<tr><td>{escape(encoder)}</td><td>{escape(method)}</td>{cells}</tr>")
-    heads = "".join(f"<th>{_NAMES[metric].split(',')[0]}</th>" for metric in METRICS)
+    heads = "".join(f"<th>{_NAMES[metric].split(',')[0]}</th>" for metric in result.metrics)
     return (
         "<h2>BD-rate against the full rate</h2><p>Bits for the same mean quality over all frames: below 0 is a gain, "
-        "above 0 a loss. * The curves share less than three quarters of their range: the figure says little.</p>"
+        "above 0 a loss. * The full rate reaches less than three quarters of the curve's qualities: it says little.</p>"
         f"<table><tr><th>encoder</th><th>made by</th>{heads}</tr>{''.join(rows)}</table>"
     )
 
@@ -136,17 +136,19 @@ def _delta_cell(delta: DeltaRate | None) -> str:
     return f"<td{kind}>{show_delta(delta)}</td>"
 
 
-def _point_table(points: Sequence[Point]) -> str:
+def _point_table(result: RdResult) -> str:
     rows = []
-    for point in points:
-        values = [_value(point, metric, only_made=False) for metric in METRICS]
-        values += [_value(point, metric, only_made=True) for metric in METRICS]
+    for point in result.points:
+        values = [_value(point, metric, only_made=False) for metric in result.metrics]
+        values += [_value(point, metric, only_made=True) for metric in result.metrics]
         cells = "".join(f"<td>{value}</td>" for value in values)
         rows.append(
             f"<tr><td>{escape(point.encoder)} {point.crf}</td><td>{escape(point.method)}</td>"
             f"<td>{point.bits_per_second / 1000:.0f}</td>{cells}<td>{point.seconds:.1f}</td></tr>"
         )
-    heads = "".join(f"<th>{_NAMES[metric].split(',')[0]}{of}</th>" for of in ("", ", made") for metric in METRICS)
+    heads = "".join(
+        f"<th>{_NAMES[metric].split(',')[0]}{of}</th>" for of in ("", ", made") for metric in result.metrics
+    )
     return (
         "<h2>Every point</h2><table><tr><th>encoder, crf</th><th>shown by</th><th>kbit/s</th>"
         f"{heads}<th>decode and make, s</th></tr>{''.join(rows)}</table>"
