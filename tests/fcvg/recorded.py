@@ -45,3 +45,11 @@ def people(name: str, count: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[
     middles = small.uniform(f"{name}.middle", count, 1, 2)
     points = middles + (small.uniform(f"{name}.points", count, 134, 2) - 0.5) * 0.6
     return points, small.uniform(f"{name}.scores", count, 134)
+
+
+def followed(side: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """As `people`, for three that are in both frames, "left" and "right", in another order: all points are seen."""
+    order = {"left": [0, 1, 2], "right": [2, 0, 1]}[side]
+    middles = np.array([[0.2, 0.3], [0.5, 0.7], [0.8, 0.4]])[order, None]
+    points = middles + (small.uniform(f"{side}.points", 3, 134, 2) - 0.5) * 0.3
+    return points, 0.35 + 0.65 * small.uniform(f"{side}.scores", 3, 134)

@@ -111,6 +111,24 @@ def test_people_are_drawn_as_the_public_code_draws_them(golden: dict[str, Any], 
     assert np.mean(differences > 0) < 0.001
 
 
+@pytest.mark.parametrize("place", [1, 2])
+def test_people_on_their_way_are_drawn_as_in_the_public_demo(golden: dict[str, Any], place: int) -> None:
+    """Three that are in both frames, in another order, all of whose joints are seen; of its five pictures between."""
+    sides = []
+    for name in ("left", "right"):
+        points, scores = recorded.followed(name)
+        sides.append(People(points=points * (recorded.WIDTH, recorded.HEIGHT), scores=scores))
+    pairs = pair_people(*sides)
+
+    between = people_at(*sides, pairs, Fraction(place, 4))
+    drawn = draw_people(between, size=(recorded.WIDTH, recorded.HEIGHT)).transpose(2, 0, 1)
+    differences = np.abs(drawn.astype(int) - golden[f"between {place}"].astype(int))
+
+    assert pairs == ((0, 1), (1, 2), (2, 0))
+    assert golden[f"between {place}"].any()
+    assert np.mean(differences > 1) < 0.001
+
+
 # ---- finding
 
 
@@ -144,6 +162,9 @@ def test_boxes_that_are_no_numbers_are_left_out() -> None:
 
     assert 0 < len(people_boxes(raw, ratio=1.0)) < count + 5
     assert np.isfinite(people_boxes(raw, ratio=1.0)).all()
+    raw[0, :4000, 4] = np.nan
+    raw[0, 4000:, 2] = 60.0  # a size of 1e26
+    assert people_boxes(raw, ratio=1.0).shape == (0, 4)
     assert people_boxes(np.zeros_like(raw), ratio=1.0).shape == (0, 4)
 
 
@@ -159,6 +180,18 @@ def test_a_file_that_is_no_network_or_another_one_is_refused_by_name(folder: Pat
     (tmp_path / spoilt).write_bytes(b"no network")
     with pytest.raises(EngineError, match=rf"{Path(spoilt).name}.*get the file again.*poses=off does without"):
         PoseEstimator(files)(shown())
+
+
+def test_points_that_are_no_numbers_are_not_seen_and_can_be_drawn() -> None:
+    crop = cropped(recorded.picture(), np.array([10.0, 10.0, 90.0, 100.0]), size=recorded.CROP)
+    across, down = recorded.bins(0)
+    across[0, ::2] = np.nan
+    points, scores = decoded(across, down, crop)
+    people = People.from_coco(points[None], scores[None])
+
+    assert not scores[::2].any()
+    assert np.isfinite(points).all()
+    assert draw_people(people, size=(recorded.WIDTH, recorded.HEIGHT)).any()
 
 
 # ---- following

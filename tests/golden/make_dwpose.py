@@ -16,6 +16,7 @@ from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import numpy as np
 import torch
@@ -24,6 +25,14 @@ from safetensors.torch import save_file
 HERE = Path(__file__).parent
 EVERY = 8
 """Of the pictures that the networks are given, each so manieth row and column is kept."""
+
+_NEEDLESS = (
+    *("decord", "diffusers", "diffusers.utils", "einops", "imageio", "torchvision", "transformers"),
+    *("models.controlnext_vid_svd", "models.unet_spatio_temporal_condition_controlnext", "pipeline.pipeline_FCVG"),
+    *("models.gluestick", "models.gluestick.models.two_view_pipeline", "models.gluestick.models"),
+    "models.gluestick.drawing",
+)
+"""What the demo imports for videos, networks and lines, and doesn't need for people."""
 
 
 class Recorded:
@@ -45,6 +54,28 @@ class Recorded:
         """The next answer."""
         self.given.append(np.asarray(next(iter(given.values())))[0])
         return next(self._answers)
+
+
+def interpolated(recorded: Any) -> dict[str, Any]:
+    """Two of the demo's pictures between two frames with three people each, all of whose joints are seen."""
+    for name in _NEEDLESS:
+        sys.modules[name] = MagicMock()
+    import demo_FCVG as demo
+    from models.dwpose.dwpose_detector import DWposeDetector
+
+    poses = []
+    for name in ("left", "right"):
+        points, sureness = recorded.followed(name)
+        detector = DWposeDetector("", "")
+        detector.pose_estimation = lambda _picture, found=points, sure=sureness: (
+            found * (recorded.WIDTH, recorded.HEIGHT),
+            sure.copy(),
+        )
+        poses.append((np.zeros((3, recorded.HEIGHT, recorded.WIDTH), np.uint8), detector(recorded.picture())))
+    answers = iter(poses)
+    demo.get_image_pose = lambda _picture: next(answers)
+    pictures = demo.infer_poses_interp(recorded.picture(), recorded.picture(), num_frames=5)
+    return {f"between {place}": pictures[1 + place].transpose(2, 0, 1) for place in (1, 2)}
 
 
 def main() -> None:
@@ -80,6 +111,7 @@ def main() -> None:
         )
         pose = detector(recorded.picture())
         tensors[f"drawn {name}"] = draw_pose(pose, recorded.HEIGHT, recorded.WIDTH)
+    tensors |= interpolated(recorded)
     command = ["git", "-C", str(checkout), "rev-parse", "HEAD"]
     commit = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     kept = {key: torch.from_numpy(np.ascontiguousarray(value)) for key, value in tensors.items()}

@@ -17,6 +17,7 @@ COLUMNS = 85
 """Of a box: centre and size, whether there is anything, and 80 classes, people first."""
 _STRIDES = (8, 16, 32)
 _PADDING = 114  # the grey around the picture
+_FURTHEST = 1e5  # pixels: beyond lies no box of a person, and what isn't a number
 _LEAST_SCORE = 0.3
 _MOST_OVERLAP = 0.45  # intersection over union
 
@@ -50,7 +51,7 @@ def people_boxes(raw: npt.NDArray[np.float32], *, ratio: float) -> Floats:
     with np.errstate(over="ignore"):  # a size that is no number is left out below
         halves = (np.exp(found[:, 2:4]) * strides).astype(np.float32) / 2
     boxes = (np.concatenate([middles - halves, middles + halves], axis=1) / ratio).astype(np.float32)
-    usable = np.isfinite(boxes).all(axis=1)
+    usable = (np.abs(boxes) < _FURTHEST).all(axis=1)
     boxes, scores = boxes[usable], scores[usable]
     return boxes[_distinct(boxes, scores)].astype(np.float64)
 

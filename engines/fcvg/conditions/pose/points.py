@@ -67,6 +67,7 @@ def decoded(across: npt.NDArray[np.float32], down: npt.NDArray[np.float32], crop
     """
     height, width = crop.pixels.shape[2:]
     scores = np.minimum(across[0].max(axis=1), down[0].max(axis=1)).astype(np.float64)
+    scores[~np.isfinite(scores)] = 0  # not seen
     bins = np.stack([across[0].argmax(axis=1), down[0].argmax(axis=1)], axis=1)
     bins[scores <= 0] = -1  # nowhere: just outside, as published
     places = bins / BINS / (width, height)
