@@ -27,6 +27,8 @@ _COMMANDS = {
     "verify": "codec_plugin.cli.verify:verify_command",
     "rd": "codec_plugin.cli.rd:rd_command",
     "bench": "codec_plugin.cli.bench:bench_command",
+    "build": "modelrt.cli:build_command",
+    "cache": "modelrt.cli:cache_group",
     "engines": "codec_plugin.cli.engines:engines_command",
     "weights": "codec_plugin.cli.weights:weights_group",
     "doctor": "codec_plugin.cli.engines:doctor_command",

@@ -46,6 +46,18 @@ class CacheEntry:
         """Its key's, in hex."""
         return self.path.stem
 
+    def delete(self) -> None:
+        """Deletes it, with its sidecar.
+
+        Raises:
+            CacheUnusable: that can't be.
+        """
+        try:
+            self.path.unlink(missing_ok=True)
+            self.path.with_suffix(SIDECAR).unlink(missing_ok=True)
+        except OSError as error:
+            raise CacheUnusable(f"{self.path} can't be deleted ({error.strerror})") from error
+
 
 def inventory(directory: Path) -> tuple[CacheEntry, ...]:
     """The entries of a cache, the one used last first.
@@ -90,11 +102,7 @@ def prune(
             continue
         if down_to_bytes is not None and total <= down_to_bytes:
             continue
-        try:
-            entry.path.unlink(missing_ok=True)
-            entry.path.with_suffix(SIDECAR).unlink(missing_ok=True)
-        except OSError as error:
-            raise CacheUnusable(f"{entry.path} can't be deleted ({error.strerror})") from error
+        entry.delete()
         total -= entry.bytes
         gone.append(entry)
     _sweep(directory, now=now)
