@@ -9,12 +9,12 @@ from pathlib import Path
 
 import click
 
-from benchmarks.cases import GAPS, Case, find_cases
+from benchmarks.cases import Case, find_cases
 from benchmarks.machine import this_machine
 from benchmarks.peers import Peer, peers
 from benchmarks.profiles import Job, measure_profiles, save_profiles
-from benchmarks.quality import QualityRow, measure_case
-from benchmarks.results import RESULTS, QualityResult, SpeedResult, save
+from benchmarks.quality.command import quality
+from benchmarks.results import RESULTS, SpeedResult, save
 from benchmarks.smart import KEYINTS, SmartResult, gapped_film, measure_smart, save_smart
 from benchmarks.speed import SIZES, SpeedRow, measure_speed
 from benchmarks.survey import SurveyResult, save_survey
@@ -53,29 +53,7 @@ def main() -> None:
     """Measures engines against each other and against FFmpeg's minterpolate."""
 
 
-@main.command()
-@_CLIPS
-@_ENGINES
-@_ONLY
-@_QUICK
-@_VAPOURSYNTH
-@click.option("--gap", "gaps", multiple=True, type=click.IntRange(1), default=GAPS, show_default=True)
-@click.option("--output", type=click.Path(path_type=Path), default=RESULTS / "quality.json")
-def quality(
-    clips: Path,
-    engines: tuple[str, ...],
-    only: tuple[str, ...],
-    quick: bool,
-    vapoursynth: Path | None,
-    gaps: tuple[int, ...],
-    output: Path,
-) -> None:
-    """Drops frames, has them made again, and compares."""
-    rows: list[QualityRow] = []
-    everyone = _everyone(engines, vapoursynth)
-    for case in _cases(clips, only, quick=quick):
-        rows += measure_case(case, peers=everyone, gaps=gaps, tell=_tell)
-    save(QualityResult(command=_command(clips), machine=this_machine(), rows=tuple(rows)), output)
+main.add_command(quality)
 
 
 @main.command()

@@ -10,7 +10,7 @@ import av
 from benchmarks.footage import cuts
 from codec_plugin.picture import Picture
 
-GAPS = (1, 3, 7, 11)
+GAPS = (1, 3, 7, 12, 23)
 """Frames dropped between two kept ones."""
 
 _SUFFIXES = frozenset({".avi", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".y4m"})
@@ -35,6 +35,8 @@ class Case:
     moving_below_db: float | None = None
     """Only gaps that a cross-dissolve fills with less luma PSNR than this; None for all. A film's still gaps
     say nothing about motion, and there are enough others."""
+    one_shot: bool = False
+    """Whether the clip is known to have no cut, so that none is looked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,9 +77,9 @@ def find_cases(clips: Path, *, quick: bool) -> list[Case]:
     return made
 
 
-def whole_gaps(frames: list[Picture], *, dropped: int) -> list[Gap]:
-    """The gaps of "keep every (dropped + 1)-th frame" that lie within one shot."""
-    starts = cuts(frames)
+def whole_gaps(frames: list[Picture], *, dropped: int, one_shot: bool = False) -> list[Gap]:
+    """The gaps of "keep every (dropped + 1)-th frame" that lie within one shot; cuts are looked for unless told."""
+    starts = frozenset[int]() if one_shot else cuts(frames)
     step = dropped + 1
     gaps = (Gap(left=left, right=left + step) for left in range(0, len(frames) - step, step))
     return [gap for gap in gaps if not starts.intersection(range(gap.left + 1, gap.right + 1))]

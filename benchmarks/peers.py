@@ -1,10 +1,11 @@
-"""The competitors behind one interface: our engines, FFmpeg's minterpolate, and VapourSynth's plugins."""
+"""The competitors behind one interface: our engines, FFmpeg's minterpolate, VapourSynth's plugins, and FILM."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -17,15 +18,18 @@ from av.filter import Graph
 
 from benchmarks.cases import Gap
 from benchmarks.footage import LAYOUT, picture_frame, plane_rows
+from codec_plugin.engine import engine_option_fields, engine_parts, pick_engine
+from codec_plugin.errors import OptionError
 from codec_plugin.grids import Restore
 from codec_plugin.options import DEFAULT_SCENE_THRESHOLD, Repair, RestoreOptions
 from codec_plugin.picture import Picture, Plane
 from codec_plugin.plan import Action, FillTask, Guard, RestorePlan
 from codec_plugin.schedule import PlanSchedule
-from codec_plugin.weave import OutputFrame, Weaver, WeaveSettings
+from codec_plugin.weave import Outcome, OutputFrame, Weaver, WeaveSettings
 
 _RATE = 25
-_TICK = Fraction(1, _RATE)
+TICK = Fraction(1, _RATE)
+"""Seconds from one frame of an excerpt to the next, whatever the clip's own rate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +40,12 @@ class Ran:
     """Keyed by their index in the excerpt; a frame that could not be made is left out."""
     seconds: float
     """Wall time of the making, conversions to and from the peer's own pictures included."""
+    held: frozenset[int] = frozenset()
+    """Those of the pictures that show a neighbour again, because the engine can't make them."""
+    by_fallback: frozenset[int] = frozenset()
+    """Those of the pictures that the engine's fallback made."""
+    because: str | None = None
+    """Why the first of those was not made by the engine itself."""
 
 
 class Peer(Protocol):
@@ -50,36 +60,57 @@ class Peer(Protocol):
         """Makes the frames in the gaps; only kept frames may be looked at.
 
         A gap of which a peer leaves out a frame is left out for all.
+
+        Raises:
+            EngineError: the peer can't run here, or not on these frames.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnginePeer:
-    """One of the engines, by its name."""
+    """One of the engines, with its options."""
 
     name: str
+    """As in the tables."""
+    engine: str
     """As in `load_engine`."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """As in `RestoreOptions.engine_options`."""
 
     def make(self, frames: list[Picture], gaps: list[Gap]) -> Ran:
-        """Weaves the kept frames as a restoration does: conversions, probes of "auto" and held frames included."""
+        """Weaves the kept frames as a restoration does: conversions, probes of "auto" and held frames included.
+
+        Raises:
+            EngineError: the engine isn't usable here, or something went wrong inside.
+        """
         if not gaps:
             return Ran(pictures={}, seconds=0.0)
         step = gaps[0].right - gaps[0].left
         settings = WeaveSettings(
-            time_base=_TICK,
-            engine=self.name,
+            time_base=TICK,
+            engine=self.engine,
             scene_threshold=DEFAULT_SCENE_THRESHOLD,
             max_gap=Fraction(len(frames)),
             repair=Repair.MISSING,
             name="the excerpt",
+            engine_options=self.options,
         )
-        weaver = Weaver(PlanSchedule(self._plan(len(frames), gaps)), settings)
-        kept = (picture_frame(frames[index], pts=index, time_base=_TICK) for index in range(0, len(frames), step))
+        outcomes: list[Outcome] = []
+        weaver = Weaver(PlanSchedule(self._plan(len(frames), gaps)), settings, outcome=outcomes.append)
+        kept = (picture_frame(frames[index], pts=index, time_base=TICK) for index in range(0, len(frames), step))
         woven = (item for item in weaver.weave(kept) if isinstance(item, OutputFrame) and item.made_by is not None)
         begun = time.perf_counter()
         pictures = {item.pts: _taken(item.frame) for item in woven}
-        return Ran(pictures=pictures, seconds=time.perf_counter() - begun)
+        seconds = time.perf_counter() - begun
+        reasons = [each.held_because or each.fallback_because for each in outcomes]
+        return Ran(
+            pictures=pictures,
+            seconds=seconds,
+            held=frozenset(pts for each in outcomes if each.action is Action.HOLD for pts in each.target_pts),
+            by_fallback=frozenset(pts for each in outcomes if each.fallback_because for pts in each.target_pts),
+            because=next(filter(None, reasons), None),
+        )
 
     def _plan(self, count: int, gaps: list[Gap]) -> RestorePlan:
         """Every gap to be filled, and no guard but the engine's own: the gaps are known to lie within one shot."""
@@ -90,7 +121,7 @@ class EnginePeer:
                 right_pts=gap.right,
                 target_pts=tuple(gap.dropped),
                 action=Action.FILL,
-                engine=self.name,
+                engine=self.engine,
                 guards=(Guard.CANNOT_FILL,),
                 reason="dropped",
             )
@@ -100,9 +131,9 @@ class EnginePeer:
             source="the excerpt",
             digest=None,
             verb=Restore(),
-            options=RestoreOptions(engine=self.name),
-            time_base=_TICK,
-            output_time_base=_TICK,
+            options=RestoreOptions(engine=self.engine, engine_options=self.options),
+            time_base=TICK,
+            output_time_base=TICK,
             rate=None,
             frame_count=count,
             tasks=tuple(tasks),
@@ -119,7 +150,10 @@ class MinterpolatePeer:
     """The filter's options but for its rate."""
 
     def make(self, frames: list[Picture], gaps: list[Gap]) -> Ran:
-        """Runs the filter over the kept frames and picks what it made in the gaps."""
+        """Runs the filter over the kept frames and picks what it made in the gaps.
+
+        The filter looks two frames ahead and never fills a stream's last gaps, so the last kept frame is shown thrice.
+        """
         if not gaps:
             return Ran(pictures={}, seconds=0.0)
         step = gaps[0].right - gaps[0].left
@@ -127,8 +161,10 @@ class MinterpolatePeer:
         graph = self._graph(frames[0], step)
         made: dict[int, Picture] = {}
         begun = time.perf_counter()
-        for index in range(0, len(frames), step):
-            graph.push(picture_frame(frames[index], pts=index, time_base=_TICK))
+        kept = range(0, len(frames), step)
+        for index in (*kept, kept[-1] + step, kept[-1] + 2 * step):
+            shown = frames[min(index, kept[-1])]
+            graph.push(picture_frame(shown, pts=index, time_base=TICK))
             _drain(graph, wanted, made)
         graph.push(None)
         _drain(graph, wanted, made)
@@ -223,9 +259,55 @@ MINTERPOLATE = (
 """The filter's two kinds of motion compensation at their best, and its dissolve."""
 
 
-def peers(engines: tuple[str, ...], *, vapoursynth: Path | None = None) -> list[Peer]:
-    """The engines of these names, every minterpolate, and VapourSynth's where a Python for them is given."""
-    return [*(EnginePeer(name=name) for name in engines), *MINTERPOLATE, *vapoursynth_peers(vapoursynth)]
+def engine_peer(text: str) -> EnginePeer:
+    """An engine as one writes it: `NAME` or `NAME:OPTION=VALUE,OPTION=VALUE`, such as `fcvg:fusion=trf,steps=12`.
+
+    With "auto", or several engines joined by "+", an option is `ENGINE.OPTION`. Its name in the tables leaves out
+    options that are paths: those are other ones on every machine.
+
+    Raises:
+        EngineError: there is no such engine.
+        OptionError: it has no such option, or the text isn't a value of it.
+    """
+    name, _, rest = text.partition(":")
+    options: dict[str, str] = {}
+    shown = []
+    for each in rest.split(",") if rest else ():
+        key, equals, value = each.partition("=")
+        if not equals or not key:
+            raise OptionError(f"an engine's option is OPTION=VALUE, such as fcvg:fusion=trf, not {each!r} in {text!r}")
+        options[key if "." in key else f"{name}.{key}"] = value
+        if not _takes_path(name, key) and os.sep not in value:
+            shown.append(each)
+    pick_engine(name, options)
+    label = f"{name}:{','.join(shown)}" if shown else name
+    return EnginePeer(name=label, engine=name, options=options)
+
+
+def _takes_path(engine: str, option: str) -> bool:
+    owner, _, field_name = option.rpartition(".")
+    owner = owner or engine
+    if owner != engine and owner not in engine_parts(engine) and engine not in ("auto", "flow"):
+        return False
+    return any(each.name == field_name and "path" in each.values for each in engine_option_fields(owner))
+
+
+def peers(engines: tuple[str, ...], *, vapoursynth: Path | None = None, minterpolate: bool = True) -> list[Peer]:
+    """The engines as written, every minterpolate unless told, and VapourSynth's where a Python for them is given.
+
+    Raises:
+        EngineError: there is no such engine.
+        OptionError: an option is wrong, or two engines have the same name in the tables.
+    """
+    made: list[Peer] = [engine_peer(text) for text in engines]
+    if minterpolate:
+        made += MINTERPOLATE
+    made += vapoursynth_peers(vapoursynth)
+    names = [peer.name for peer in made]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise OptionError(f"two peers would both be called {', '.join(twice)} in the tables; leave one out")
+    return made
 
 
 def threads() -> int:

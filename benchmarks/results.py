@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import Field, asdict, dataclass
+from dataclasses import Field, asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from benchmarks.machine import Machine
-from benchmarks.quality import QualityRow
-from benchmarks.score import Summary
+from benchmarks.quality.rows import LeftOut, Measure, QualityRow, row_from
 from benchmarks.speed import SpeedRow
 
 RESULTS = Path(__file__).parent / "results"
@@ -28,6 +27,20 @@ class QualityResult:
     """Where."""
     rows: tuple[QualityRow, ...]
     """What came out."""
+    measures: tuple[Measure, ...] = ()
+    """Every measure there is, taken or not."""
+    left_out: tuple[LeftOut, ...] = ()
+    """Clips and files that were passed by."""
+
+    def with_rows(self, rows: Sequence[QualityRow]) -> QualityResult:
+        """This result with more rows; one of the same clip, gap and peer takes the other's place."""
+        kept = {(row.clip, row.dropped, row.peer): row for row in self.rows}
+        kept |= {(row.clip, row.dropped, row.peer): row for row in rows}
+        return replace(self, rows=tuple(kept.values()))
+
+    def with_left_out(self, left_out: Sequence[LeftOut]) -> QualityResult:
+        """This result with what else was passed by."""
+        return replace(self, left_out=tuple(dict.fromkeys((*self.left_out, *left_out))))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +78,13 @@ def save(result: Result, path: Path) -> None:
 def load_quality(path: Path) -> QualityResult:
     """Reads what `save` wrote."""
     raw = json.loads(path.read_text(encoding="utf-8"))
-    rows = (QualityRow(**{**row, "summary": Summary(**row["summary"])}) for row in raw["rows"])
-    return QualityResult(command=raw["command"], machine=Machine(**raw["machine"]), rows=tuple(rows))
+    return QualityResult(
+        command=raw["command"],
+        machine=Machine(**raw["machine"]),
+        rows=tuple(row_from(row) for row in raw["rows"]),
+        measures=tuple(Measure(**each) for each in raw.get("measures", ())),
+        left_out=tuple(LeftOut(**each) for each in raw.get("left_out", ())),
+    )
 
 
 def load_speed(path: Path) -> SpeedResult:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from benchmarks.machine import Machine
 from benchmarks.profiles import load_profiles, profiles_table
+from benchmarks.quality.table import difference_lines
 from benchmarks.results import QualityResult, SpeedResult, load_quality, load_speed, peer_names
 from benchmarks.survey import survey_table
 
@@ -28,13 +29,17 @@ def quality_table(result: QualityResult) -> str:
     keys = sorted({(row.clip, row.dropped) for row in result.rows})
     for clip, dropped in keys:
         cells = {row.peer: row.summary for row in result.rows if (row.clip, row.dropped) == (clip, dropped)}
-        best = max(cell.psnr_db for cell in cells.values())
+        measured = [cell for cell in cells.values() if cell is not None]
+        best = max((cell.psnr_db for cell in measured), default=None)
         shown = []
         for name in names:
-            cell = cells[name]
+            cell = cells.get(name)
+            if cell is None:
+                shown.append("n/a")
+                continue
             psnr = f"**{cell.psnr_db:.2f}**" if cell.psnr_db == best else f"{cell.psnr_db:.2f}"
             shown.append(f"{psnr} · {cell.ssim:.4f} ({cell.psnr_db_worst:.2f})")
-        lines.append(_line(clip, str(dropped), str(next(iter(cells.values())).frames), *shown))
+        lines.append(_line(clip, str(dropped), str(max((cell.frames for cell in measured), default=0)), *shown))
     legend = "Luma PSNR in dB · SSIM (PSNR of the worst tenth of the frames), means over the frames made."
     return "\n".join([legend, "", *lines, "", _origin(result.command, result.machine)])
 
@@ -49,14 +54,29 @@ def summary_table(result: QualityResult) -> str:
     for clip, dropped in sorted({(row.clip, row.dropped) for row in result.rows}):
         best: dict[str, float] = {}
         for row in result.rows:
-            if (row.clip, row.dropped) == (clip, dropped):
+            if (row.clip, row.dropped) == (clip, dropped) and row.summary is not None:
                 name = _family(row.peer)
                 best[name] = max(best.get(name, 0.0), row.summary.psnr_db)
-        top = max(best.values())
-        shown = (f"**{best[name]:.2f}**" if best[name] == top else f"{best[name]:.2f}" for name in names)
+        top = max(best.values(), default=0.0)
+        shown = (_decibels(best.get(name), best=top) for name in names)
         lines.append(_line(clip, str(dropped), *shown))
     legend = "Luma PSNR in dB, means over the frames made; SSIM and the worst tenth stand in benchmarks/README.md."
     return "\n".join([legend, "", *lines, "", _origin(result.command, result.machine)])
+
+
+def long_table(result: QualityResult) -> str:
+    """A row for each clip, gap and peer of the long gaps, with differences and their intervals."""
+    legend = (
+        "Means over the frames made. In brackets where that mean lies with 95 % confidence, the gaps of the clip "
+        "resampled: with two or four gaps that says little of other clips."
+    )
+    return "\n".join([legend, "", *difference_lines(result.rows), "", _origin(result.command, result.machine)])
+
+
+def _decibels(value: float | None, *, best: float) -> str:
+    if value is None:
+        return "n/a"
+    return f"**{value:.2f}**" if value == best else f"{value:.2f}"
 
 
 def _family(peer: str) -> str:
@@ -93,6 +113,7 @@ def refresh(*, results: Path, check: bool) -> list[Path]:
     makers: dict[str, Callable[[], str]] = {
         "quality": lambda: quality_table(load_quality(results / "quality.json")),
         "summary": lambda: summary_table(load_quality(results / "quality.json")),
+        "long": lambda: long_table(load_quality(results / "quality_long.json")),
         "speed": lambda: speed_table(load_speed(results / "speed.json")),
         "survey": lambda: survey_table(results / "smart_survey.json"),
         "profiles": lambda: profiles_table(load_profiles(results / "profiles.json")),
