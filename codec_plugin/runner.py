@@ -328,7 +328,8 @@ def _write(
     notes += [Note(kind="lost", text=str(loss)) for loss in writer.losses]
     notes += happened(reader, offset)
     if weaver.router.probes:
-        text = f"{weaver.router.probes} probes chose between the engines and took {weaver.router.seconds:.1f} s"
+        count, seconds = weaver.router.probes, weaver.router.seconds
+        text = f"{count} probe{'s' * (count > 1)} chose between the engines and took {seconds:.1f} s"
         notes.append(Note(kind="probes", text=text))
     notes += unserved(weaver.router.unserved)
     return RestoreReport(

@@ -278,7 +278,8 @@ def _tell(voice: Voice, done: RestoreReport) -> None:
             continue
         voice.say(f"  {note.text}", style="yellow" if note.kind in ("lost", "counted") else None)
     for outcome in done.outcomes:
+        reasons = (outcome.reason, outcome.chosen_because, outcome.fallback_because, outcome.held_because)
         voice.detail(
             f"  {outcome.left_pts} – {outcome.right_pts}: {len(outcome.target_pts)} {outcome.action} "
-            f"{outcome.engine or ''} ({outcome.reason}{'; ' + outcome.held_because if outcome.held_because else ''})"
+            f"{outcome.engine or ''} ({'; '.join(filter(None, reasons))})"
         )
