@@ -16,7 +16,7 @@ from itertools import combinations
 
 import numpy as np
 
-from codec_plugin.engine import Finding, Take
+from codec_plugin.engine import Finding, Take, engine_parts
 from codec_plugin.errors import CannotFill, EngineError
 from codec_plugin.evidence import LEAST_MISSING, Evidence, judge
 from codec_plugin.filling import Filler, Station
@@ -77,9 +77,12 @@ class Choice:
 
     engine: str
     """Its name."""
-    because: str = ""
-    """What the rule says of the gap, and why the engine that it asks for isn't taken, where that is so."""
-    findings: tuple[Finding, ...]
+    because: str | None = None
+    """What the rule says of the gap, and why the engine that it asks for isn't taken, where that is so; None where the
+    engine was named."""
+    lost: bool = False
+    """Whether flow is lost in the gap, as the rule has it."""
+    findings: tuple[Finding, ...] = ()
     """The evidence, and what the probes showed: for each flow engine the mean luma PSNR of the known frames that it
     made again."""
 
@@ -152,14 +155,14 @@ class Router:
             return replace(flow, because=verdict.because, findings=findings)
         name, obstacle = self._generative(left, count=count)
         if obstacle is None:
-            return Choice(engine=name, because=verdict.because, findings=findings)
-        return self._instead(replace(flow, because=verdict.because, findings=findings), obstacle)
+            return Choice(engine=name, because=verdict.because, lost=True, findings=findings)
+        return self._instead(replace(flow, because=verdict.because, lost=True, findings=findings), obstacle)
 
     def planned(self, name: str, left: Station, right: Station, *, count: int) -> Choice:
         """The generative engine, as a budget planned it; flow where it can't be had any more. As `choose`."""
         generative, obstacle = self._generative(left, count=count)
         if obstacle is None and generative == name:
-            return Choice(engine=name, because=f"the budget goes to {name} here", findings=())
+            return Choice(engine=name, because=f"the budget goes to {name} here", lost=True)
         flow = self.choose(left, right, count=count, generative=False)
         return self._instead(flow, obstacle or f"{name} isn't what makes lost gaps here")
 
@@ -167,12 +170,21 @@ class Router:
         self.unserved[obstacle] = self.unserved.get(obstacle, 0) + 1
         return replace(flow, because=f"{flow.because}; {obstacle}")
 
-    def refuge(self, left: Station, *, count: int) -> tuple[str | None, str | None]:
-        """The generative engine for a gap that flow refuses, or why it can't be had; neither for a short gap."""
-        if count < LEAST_MISSING:
-            return None, None
+    def others(
+        self, choice: Choice, left: Station, *, count: int, generative: bool = True
+    ) -> tuple[list[str], list[str]]:
+        """Who is asked next where the engine chosen refuses, in order, and why somebody isn't.
+
+        The other flow engines and, for a long gap, the generative one: that one first where flow is lost.
+        """
+        asked = engine_parts(choice.engine)
+        flows = [name for name in self._filler.candidates() if name not in (*asked, _DISSOLVE)]
+        if count < LEAST_MISSING or not generative:
+            return flows, []
         name, obstacle = self._generative(left, count=count)
-        return (name, None) if obstacle is None else (None, obstacle)
+        if obstacle is not None:
+            return flows, [] if choice.lost else [obstacle]  # else it was said when the engine was chosen
+        return [name, *flows] if choice.lost else [*flows, name], []
 
     def _generative(self, left: Station, *, count: int) -> tuple[str, str | None]:
         """The generative engine's name, and why it can't be taken; None where it can."""

@@ -17,7 +17,7 @@ from codec_plugin.media.pixels import copy_frame, to_frame
 from codec_plugin.media.reader import Frame, Item, Lost
 from codec_plugin.options import HOLD, Repair
 from codec_plugin.plan import GUARDS, Action, Guard
-from codec_plugin.routing import Router
+from codec_plugin.routing import Choice, Router
 from codec_plugin.schedule import Schedule, Target
 
 
@@ -217,12 +217,19 @@ class Weaver:
         if objection is not None:
             yield from self._held(targets, left, right, because=objection, score=score)
             return
-        name, because, findings = self._chosen(targets, name, left, right)
-        is_open = because is not None
+        choice = self._chosen(targets, name, left, right)
+        findings = list(choice.findings)
         done, reasons = 0, list[str]()
-        for engine in self._in_turn(name, left, count=len(targets), is_open=is_open, reasons=reasons):
+        for engine in self._in_turn(choice, left, count=len(targets), reasons=reasons):
             more, inability = yield from self._made(
-                targets[done:], engine, left, right, score=score, findings=findings, because=because, after=reasons
+                targets[done:],
+                engine,
+                left,
+                right,
+                score=score,
+                findings=findings,
+                because=choice.because,
+                after=reasons,
             )
             done += more
             if inability is None:
@@ -230,30 +237,33 @@ class Weaver:
             findings = [] if more else findings
             reasons.append(inability)
         yield from self._held(
-            targets[done:], left, right, because="; ".join(reasons), score=score, findings=findings, chosen=because
+            targets[done:],
+            left,
+            right,
+            because="; ".join(reasons),
+            score=score,
+            findings=findings,
+            chosen=choice.because,
         )
 
-    def _chosen(
-        self, targets: Sequence[Target], name: str, left: Station, right: Station
-    ) -> tuple[str, str | None, list[Finding]]:
-        """The engine, why it was chosen (None where it was named), and what was measured to choose it."""
+    def _chosen(self, targets: Sequence[Target], name: str, left: Station, right: Station) -> Choice:
         if Guard.BUDGET in targets[0].guards:
-            choice = self.router.planned(name, left, right, count=len(targets))
-        elif name in CHOICES:
-            choice = self.router.choose(left, right, count=len(targets), generative=name == AUTO)
-        else:
-            return name, None, []
-        return choice.engine, choice.because, list(choice.findings)
+            return self.router.planned(name, left, right, count=len(targets))
+        if name in CHOICES:
+            return self.router.choose(left, right, count=len(targets), generative=name == AUTO)
+        return Choice(engine=name)
 
-    def _in_turn(self, name: str, left: Station, *, count: int, is_open: bool, reasons: list[str]) -> Iterator[str]:
+    def _in_turn(self, choice: Choice, left: Station, *, count: int, reasons: list[str]) -> Iterator[str]:
         """The engine, then those that are asked where it can't: each only once the ones before have refused."""
-        yield name
-        others = [self._fallback(name)]
-        if is_open and self._settings.engine == AUTO and self._settings.fallback is None:
-            refuge, obstacle = self.router.refuge(left, count=count)
-            others.insert(0, refuge)
-            reasons += [obstacle] if obstacle and refuge != name else []
-        yield from (other for other in dict.fromkeys(others) if other not in (None, name))
+        yield choice.engine
+        if choice.because is None or self._settings.fallback is not None:
+            other = self._fallback(choice.engine)
+            yield from [] if other in (None, choice.engine) else [other]
+            return
+        may = self._settings.engine == AUTO
+        others, absent = self.router.others(choice, left, count=count, generative=may)
+        reasons += absent
+        yield from others
 
     def _fallback(self, name: str) -> str | None:
         first = self._filler.engine(engine_parts(name)[0])

@@ -23,6 +23,7 @@ from fcvg import FcvgEngine
 from fcvg.place import Place
 from tests.fcvg.hollow import make_hollow
 from tests.makers import CommandLine, add_video, decoded, picture, shown_times, write_clip
+from tests.test_lost_motion import turned
 
 CITY = Path(__file__).parents[2] / "examples" / "city_with_a_long_gap.mp4"
 QUICK = ("--allow-untrained", "--fcvg-size", "64x64", "--steps", "2")
@@ -53,6 +54,19 @@ def write_frames(path: Path, frames: Mapping[int, av.VideoFrame]) -> Path:
 def holed(folder: Path, *, size: tuple[int, int] = (80, 64)) -> Path:
     """A film that moves, with six frames missing."""
     return write_clip(folder / "holed.mkv", size=size, frames=[n for n in range(20) if not 7 <= n < 13])
+
+
+def write_turns(path: Path) -> Path:
+    """A film with two gaps of six frames: nothing moves in one, everything turns in the other."""
+    views = {0: turned(0), 1: turned(0), 8: turned(0), 15: turned(0, degrees=20.0), 16: turned(0, degrees=20.0)}
+    with av.open(str(path), "w") as container:
+        stream = add_video(container, "ffv1", size=(160, 90))
+        for slot, luma in views.items():
+            frame = av.VideoFrame.from_ndarray(luma, "gray").reformat(format="yuv420p")
+            frame.pts = slot
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
 
 
 def read_report(path: Path) -> Any:
@@ -210,10 +224,14 @@ def test_auto_refuses_untrained_weights_rather_than_go_without(cli: CommandLine,
     assert "--allow-untrained" in said
 
 
-def test_auto_takes_it_where_flow_refuses_a_long_gap(cli: CommandLine, tiny_weights: Path) -> None:
+def test_auto_takes_it_where_flow_is_lost_and_leaves_it_where_flow_follows(
+    cli: CommandLine, tiny_weights: Path
+) -> None:
     report = cli.folder / "report.json"
-    words = ("--engine", "auto", "--weights", str(tiny_weights), *QUICK)
-    cli.done("restore", CITY, cli.folder / "out.mkv", "--report", report, *words)
-    (outcome,) = read_report(report)["outcomes"]
-    assert outcome["engine"] == "fcvg"
-    assert len(outcome["target_pts"]) == 23
+    words = ("--engine", "auto", "--rate", "25", "--weights", str(tiny_weights), *QUICK, "--report", str(report))
+    cli.done("restore", write_turns(cli.folder / "turns.mkv"), cli.folder / "out.mkv", *words)
+    still, lost = read_report(report)["outcomes"]
+    assert still["engine"] != "fcvg"
+    assert "flow follows it" in still["chosen_because"]
+    assert lost["engine"] == "fcvg"
+    assert "flow is lost" in lost["chosen_because"]
