@@ -7,17 +7,20 @@ import re
 import sys
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from codec_plugin.errors import OptionError
 from codec_plugin.media.packets import packet_table
 from codec_plugin.media.vmaf import find_vmaf
 from codec_plugin.rd.bjontegaard_rate import delta_rate
 from codec_plugin.rd.measuring import CRFS, FULL, MINTERPOLATE, RdResult, measure_rd
-from codec_plugin.rd.page import rd_page
+from codec_plugin.rd.page import rd_page, round_ticks
 from tests.makers import CommandLine, picture, write_clip
 
 pytest.importorskip("bjontegaard", reason="the library bjontegaard isn't installed: pip install '.[rd]'")
@@ -106,6 +109,16 @@ def test_the_page_opens_by_itself_and_shows_curves_and_pictures(result: RdResult
     assert page.count("data:image/jpeg;base64,/9j/") >= 12
     assert "worst gap" in page
     assert "<title>film.mkv" in page
+
+
+@given(st.floats(0, 1000), st.floats(1e-3, 1e7))
+def test_axes_have_a_few_round_numbers_within_their_ends(low: float, length: float) -> None:
+    ticks = round_ticks(low, low + length)
+
+    assert 2 <= len(ticks) <= 9
+    assert all(low - 1e-9 <= tick <= (low + length) * (1 + 1e-9) for tick in ticks)
+    apart = {float(f"{b - a:.2g}") for a, b in pairwise(ticks)}
+    assert {f"{step:.0e}"[0] for step in apart} <= set("125")
 
 
 def test_a_loss_is_printed_as_a_loss(result: RdResult) -> None:

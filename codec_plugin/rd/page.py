@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Callable, Iterator, Sequence
 from html import escape
 from typing import TypeAlias
@@ -16,7 +17,7 @@ _Place: TypeAlias = Callable[[float], float]
 _COLORS = ("#1b1b1b", "#1f77b4", "#d9541e", "#2a9d4a", "#8e44ad", "#b8860b", "#17899c", "#c2185b")
 _NAMES = {"psnr": "PSNR, dB", "ssim": "SSIM", "xpsnr": "XPSNR, dB", "vmaf": "VMAF"}
 _DIGITS = {"psnr": 1, "ssim": 3, "xpsnr": 1, "vmaf": 1}
-_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP, _RIGHT = 380, 280, 52, 40, 12, 12
+_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP, _RIGHT = 380, 280, 52, 40, 12, 20
 _TICKS = 4
 _FULL_OVERLAP = 0.75
 _STYLE = """
@@ -37,7 +38,7 @@ def rd_page(result: RdResult) -> str:
         f"<h1>{escape(result.source)}: rate and distortion</h1>",
         f"<p>{result.frames} frames, of which the thinned streams keep one in {result.keep_every}. All bits of the "
         "picture stream are counted. Restored frames are measured as they come out of decoder and engine. "
-        + "".join(f"{escape(note)}. " for note in result.notes)
+        + "".join(f"{escape(note[:1].upper() + note[1:])}. " for note in result.notes)
         + "</p>",
         _legend(result.methods),
         *(_encoder(result, encoder) for encoder in result.encoders),
@@ -107,12 +108,19 @@ def _chart(result: RdResult, encoder: str, metric: str) -> str:
 
 def _axes(x: _Place, y: _Place, *, most: float, low: float, high: float, digits: int) -> Iterator[str]:
     bottom = _HEIGHT - _BOTTOM
-    for step in range(_TICKS + 1):
-        rate, value = most * step / _TICKS, low + (high - low) * step / _TICKS
+    for value in round_ticks(low, high):
         yield f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(value):.1f}" y2="{y(value):.1f}" stroke="#e5e5e5"/>'
         yield f'<text x="{_LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{value:.{digits}f}</text>'
-        yield f'<text x="{x(rate):.1f}" y="{bottom + 16}" text-anchor="middle">{rate / 1000:.0f}</text>'
+    for rate in round_ticks(0, most):
+        yield f'<text x="{x(rate):.1f}" y="{bottom + 16}" text-anchor="middle">{rate / 1000:g}</text>'
     yield f'<text x="{(_LEFT + _WIDTH) / 2}" y="{_HEIGHT - 6}" text-anchor="middle">kbit/s</text>'
+
+
+def round_ticks(low: float, high: float) -> list[float]:
+    """Three to seven round numbers (1, 2 or 5 times a power of ten apart) from `low` to `high`."""
+    coarse = 10.0 ** math.floor(math.log10(high - low))
+    step = next(coarse * part for part in (2, 1, 0.5, 0.2, 0.1) if (high - low) / (coarse * part) >= _TICKS - 1)
+    return [number * step for number in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
 def _delta_table(result: RdResult) -> str:
