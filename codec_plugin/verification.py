@@ -11,14 +11,16 @@ from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
-from codec_plugin.errors import InputError
+from codec_plugin.errors import InputError, VerificationFailed
 from codec_plugin.media.gops import CodedFilm, CodedPicture, coded_film
 from codec_plugin.media.prints import Print, prints
+from codec_plugin.media.source import open_input, pick_video
 from codec_plugin.media.streams import StreamDigest, stream_digests
 from codec_plugin.timing import show_time
 
 _MOST_FINDINGS = 50
 _ANOTHER_PICTURE_LEVELS = 16.0  # in the mean of a field, 1/144 of the picture: coding alone stays far below
+_ENOUGH = 48  # frames from the beginning on without one that the source shows: the rest isn't looked at
 _REWRAPPED = ("subrip", "mov_text", "text")
 
 
@@ -96,10 +98,15 @@ def verify(
 
     Raises:
         InputError: one of them can't be read, or is a pipe.
+        VerificationFailed: they are different films, so that a list of faults would say nothing.
     """
     paths = Path(source), Path(restored)
     if any(str(path) == "-" for path in paths):
         raise InputError("verify reads both films twice, which a pipe doesn't allow; save it to a file first")
+    sizes = _size(paths[0], video), _size(paths[1], None)
+    if sizes[0] != sizes[1]:
+        one, other = (f"{width}x{height}" for width, height in sizes)
+        raise VerificationFailed(f"{source} and {restored} are different films: one is {one}, the other {other}")
     old, new = coded_film(paths[0], video=video), coded_film(paths[1])
     offset = _first(new) - _first(old)
     failures = list(_time_failures(new))
@@ -108,6 +115,13 @@ def verify(
     for count, piece in enumerate(frames.walk(prints(paths[0], video=video), prints(paths[1])), start=1):
         frames.pieces.append(piece)
         progress(count)
+        if frames.strangers == count == _ENOUGH:
+            break
+    if frames.are_strangers:
+        told = f"{frames.strangers} of {frames.pairs} frames at the same times are different pictures"
+        raise VerificationFailed(
+            f"{source} and {restored} are different films: {told if frames.pairs else 'they share not one time'}"
+        )
     streams = tuple(_streams(*map(stream_digests, paths)))
     failures += frames.failures
     failures += [f"{name} is not there packet for packet" for name, is_same in streams if not is_same]
@@ -122,6 +136,12 @@ def verify(
         failures=tuple(failures[:_MOST_FINDINGS]),
         notes=tuple(frames.notes),
     )
+
+
+def _size(path: Path, video: int | None) -> tuple[int, int]:
+    with open_input(path) as container:
+        context = pick_video(container, video).codec_context
+        return context.width, context.height
 
 
 def _first(film: CodedFilm) -> Fraction:
@@ -188,9 +208,15 @@ class _Frames:
     def __init__(self, old: CodedFilm, new: CodedFilm, offset: Fraction, packets: dict[int, Piece]) -> None:
         self._old, self._new, self._offset, self._packets = old, new, offset, packets
         self._slack = slack(old, new)
+        self.pairs = self.strangers = 0
         self.pieces: list[Piece] = []
         self.failures: list[str] = []
         self.notes: list[str] = []
+
+    @property
+    def are_strangers(self) -> bool:
+        """Whether most of what both films show at the same times are different pictures, or they share no time."""
+        return self.strangers * 2 > self.pairs or not self.pairs
 
     def walk(self, before: Iterator[Print], after: Iterator[Print]) -> Iterator[Piece]:
         """Both in the order shown; a frame of the source without a partner is a failure."""
@@ -204,7 +230,11 @@ class _Frames:
             own = None
             if waiting is not None and self._seconds(waiting) <= at + self._slack:
                 own, waiting = waiting, next(before, None)
-            lost_in_source += own is not None and own.is_damaged
+            if own is not None:
+                lost_in_source += own.is_damaged
+                self.pairs += 1
+                is_sound = not (own.is_damaged or found.is_damaged)
+                self.strangers += is_sound and own.differs_most(found) > _ANOTHER_PICTURE_LEVELS
             yield self._piece(found, own)
         while waiting is not None:
             self._lost(waiting)

@@ -35,7 +35,7 @@ from codec_plugin.media.packets import AnyPacket
 from codec_plugin.media.parameters import CodedSort, sequence_sets, sort_of
 from codec_plugin.media.splice import Splicer, matched
 from codec_plugin.smart import splicecheck
-from tests.makers import CommandLine, video_packets
+from tests.makers import CommandLine, video_packets, write_clip
 from tests.synth import digest_of, picture, shown
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "bunny_with_gaps.mp4"
@@ -580,6 +580,38 @@ def test_the_command_line_takes_smart_with_and_without_a_value(command: CommandL
     assert "every picture was decoded" in ran.err
     said = command.refused("restore", "--check=all", source, tmp_path / "e.mp4", code=2)
     assert "--check goes with --smart" in said
+
+
+def test_verify_says_of_two_different_films_that_they_are_and_lists_no_faults(
+    command: CommandLine, tmp_path: Path
+) -> None:
+    source = H264.write(tmp_path / "in.mp4", dropped={17})
+    others = {
+        "real.mp4": H264.write(tmp_path / "real.mp4", real=True),
+        "later.mp4": write_clip(tmp_path / "later.mp4", rate=H264.rate, frames=range(500, 500 + LENGTH)),
+    }
+    for name, other in others.items():
+        said = command.refused("verify", source, other)
+
+        assert "are different films" in said
+        assert name in said
+        assert "missing" not in said
+
+
+def test_verify_shows_how_many_packets_and_frames_are_copied_encoded_again_and_made(
+    command: CommandLine, tmp_path: Path
+) -> None:
+    source = H264.write(tmp_path / "in.mp4", dropped={17})
+    report = spliced(source, tmp_path / "out.mp4")
+
+    ran = command.done("verify", source, tmp_path / "out.mp4")
+
+    rows = [line.split() for line in ran.out.splitlines()]
+    kept, total = kept_of(report)
+    assert ["copied", "re-encoded", "made"] in rows
+    assert ["packets", str(kept), str(total - kept), "1"] in rows
+    assert any(row[:1] == ["frames"] and row[-1] == "1" for row in rows)
+    assert "marked in the stream as made: 1 by blend" in ran.out
 
 
 def test_verify_fails_where_frames_of_the_source_are_missing(command: CommandLine, tmp_path: Path) -> None:
