@@ -1,7 +1,8 @@
-"""`python -m benchmarks quality|speed|smart|survey|thin|fcvg|profiles|tables`."""
+"""`python -m benchmarks quality|speed|doubling|smart|survey|thin|fcvg|profiles|tables`."""
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from fractions import Fraction
@@ -10,11 +11,21 @@ from pathlib import Path
 import click
 
 from benchmarks.cases import Case, find_cases
-from benchmarks.machine import this_machine
+from benchmarks.doubling import (
+    DoublingResult,
+    DoublingRow,
+    doubling_table,
+    encoder,
+    load_doubling,
+    measure_doubling,
+    save_doubling,
+    whose,
+)
+from benchmarks.machine import Machine, this_machine
 from benchmarks.peers import Peer, peers
 from benchmarks.profiles import Job, measure_profiles, save_profiles
 from benchmarks.quality.command import quality
-from benchmarks.results import RESULTS, SpeedResult, save
+from benchmarks.results import RESULTS, SpeedResult, check_place, load_speed, merged_speed, save
 from benchmarks.smart import KEYINTS, SmartResult, gapped_film, measure_smart, save_smart
 from benchmarks.speed import SIZES, SpeedRow, measure_speed
 from benchmarks.survey import SurveyResult, save_survey
@@ -22,6 +33,7 @@ from benchmarks.survey import survey as survey_clips
 from benchmarks.tables import refresh
 from benchmarks.thin import measure_thin, save_thin
 from codec_plugin import EncodeOptions, Window
+from codec_plugin.cli.bench import SizeType
 from codec_plugin.thinning.candidates import Quality
 
 _LONG_GAP = Path(__file__).parents[1] / "examples" / "city_with_a_long_gap.mp4"
@@ -45,6 +57,10 @@ _VAPOURSYNTH = click.option(
     help="A Python (3.12 or newer) with vapoursynth, vapoursynth-mvtools and vapoursynth-mvutensils.",
 )
 _QUICK = click.option("--quick", is_flag=True, help="Few frames: to see that it runs, not to quote.")
+_SIZES = click.option(
+    "--size", "sizes", type=SizeType(), multiple=True, metavar="WxH", help="Repeatable; all sizes if not given."
+)
+_ADD = click.option("--add", is_flag=True, help="Keep other sizes of a result of the same commit and machine.")
 _ONLY = click.option("--only", multiple=True, help="Only this file of the folder; repeatable.")
 
 
@@ -62,6 +78,9 @@ main.add_command(quality)
 @_ONLY
 @_QUICK
 @_VAPOURSYNTH
+@_SIZES
+@click.option("--rounds", type=click.IntRange(1), help="How often each peer runs; 5, or 2 with --quick.")
+@_ADD
 @click.option("--output", type=click.Path(path_type=Path), default=RESULTS / "speed.json")
 def speed(
     clips: Path,
@@ -69,16 +88,87 @@ def speed(
     only: tuple[str, ...],
     quick: bool,
     vapoursynth: Path | None,
+    sizes: tuple[tuple[int, int], ...],
+    rounds: int | None,
+    add: bool,
     output: Path,
 ) -> None:
     """Counts new frames a second, on the first of the clips."""
     everyone = _everyone(engines, vapoursynth)
     case = _cases(clips, only, quick=False)[0]
-    sizes, rounds = (SIZES[:1], 2) if quick else (SIZES, 5)
+    sizes = sizes or (SIZES[:1] if quick else SIZES)
+    machine = this_machine()
+    earlier = load_speed(output) if add and output.exists() else None
+    if earlier is not None:
+        _check_place(earlier.machine, machine, output)
     rows: list[SpeedRow] = []
     for dropped in (1, 3):
-        rows += measure_speed(case, peers=everyone, sizes=sizes, dropped=dropped, rounds=rounds, tell=_tell)
-    save(SpeedResult(command=_command(clips), machine=this_machine(), rows=tuple(rows)), output)
+        rows += measure_speed(
+            case, peers=everyone, sizes=sizes, dropped=dropped, rounds=rounds or (2 if quick else 5), tell=_tell
+        )
+    result = SpeedResult(command=_command(clips), machine=machine, rows=tuple(rows))
+    save(result if earlier is None else merged_speed(earlier, result), output)
+
+
+@main.command()
+@click.option("--film", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--start", default=60, show_default=True, help="Seconds into the film.")
+@click.option("--seconds", default=8, show_default=True, help="Of film.")
+@_SIZES
+@click.option("--engine", "engines", multiple=True, default=("dis",), show_default=True, help="Repeatable.")
+@click.option("--preset", default="medium", show_default=True, help="Of x264, for all.")
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="How often each peer runs.")
+@click.option(
+    "--ffmpeg",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="An ffmpeg whose minterpolate runs; without it PyAV's libraries do, decoder, filter and encoder side by side.",
+)
+@_ADD
+@click.option("--output", type=click.Path(path_type=Path), default=RESULTS / "doubling.json")
+def doubling(
+    film: Path,
+    start: int,
+    seconds: int,
+    sizes: tuple[tuple[int, int], ...],
+    engines: tuple[str, ...],
+    preset: str,
+    rounds: int,
+    ffmpeg: Path | None,
+    add: bool,
+    output: Path,
+) -> None:
+    """Whole jobs: `double` beside FFmpeg's minterpolate, file to file, with one encoder."""
+    machine = this_machine()
+    kept: list[DoublingRow] = []
+    if add and output.exists():
+        earlier = load_doubling(output)
+        _check_place(earlier.machine, machine, output)
+        kept = list(earlier.rows)
+    for size in sizes or (SIZES[1],):
+        load = round(os.getloadavg()[0], 2)
+        new = measure_doubling(
+            film,
+            size=size,
+            start=start,
+            seconds=seconds,
+            engines=engines,
+            preset=preset,
+            rounds=rounds,
+            ffmpeg=ffmpeg,
+            tell=_tell,
+        )
+        kept = [row for row in kept if (row.width, row.height) != size] + new
+        result = DoublingResult(
+            command=_command(film),
+            machine=machine,
+            load=load,
+            ffmpeg=whose(ffmpeg),
+            encoder=encoder(preset),
+            seconds=seconds,
+            rows=tuple(kept),
+        )
+        save_doubling(result, output)
+    click.echo(doubling_table(result))
 
 
 @main.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
@@ -231,6 +321,13 @@ def _cases(clips: Path, only: tuple[str, ...], *, quick: bool) -> list[Case]:
     return cases
 
 
+def _check_place(earlier: Machine, now: Machine, output: Path) -> None:
+    try:
+        check_place(earlier, now, path=output)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+
+
 def _command(clips: Path) -> str:
     """What was typed, without the names of folders on somebody's machine; `clips` is a folder or a film."""
     typed = sys.argv[1:]
@@ -238,7 +335,7 @@ def _command(clips: Path) -> str:
         (clips.name if clips.is_file() else "CLIPS")
         if Path(word) == clips
         else Path(word).name
-        if before in ("--output", "--vapoursynth", "--film", "--weights")
+        if before in ("--output", "--vapoursynth", "--film", "--weights", "--ffmpeg")
         else word
         for before, word in zip(["", *typed], typed, strict=False)
     ]

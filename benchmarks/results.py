@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import Field, asdict, dataclass, replace
+from dataclasses import Field, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -92,6 +92,29 @@ def load_speed(path: Path) -> SpeedResult:
     raw = json.loads(path.read_text(encoding="utf-8"))
     rows = tuple(SpeedRow(**row) for row in raw["rows"])
     return SpeedResult(command=raw["command"], machine=Machine(**raw["machine"]), rows=rows)
+
+
+def check_place(earlier: Machine, now: Machine, *, path: Path) -> None:
+    """Refuses to set numbers beside those of another commit or machine.
+
+    Raises:
+        ValueError: with what differs.
+    """
+    differing = [
+        f"{field.name} {getattr(earlier, field.name)} and not {getattr(now, field.name)}"
+        for field in fields(Machine)
+        if getattr(earlier, field.name) != getattr(now, field.name)
+    ]
+    if differing:
+        raise ValueError(f"{path.name} was made with {', '.join(differing)}; without --add it is made anew")
+
+
+def merged_speed(earlier: SpeedResult, new: SpeedResult) -> SpeedResult:
+    """Both results' rows, by size; where both have a size and gap, the new ones."""
+    made = {(row.width, row.height, row.dropped) for row in new.rows}
+    rows = [row for row in earlier.rows if (row.width, row.height, row.dropped) not in made]
+    rows = sorted([*rows, *new.rows], key=lambda row: (row.width * row.height, row.dropped))
+    return replace(new, rows=tuple(rows))
 
 
 def peer_names(rows: Sequence[QualityRow | SpeedRow]) -> list[str]:

@@ -14,8 +14,8 @@ from codec_plugin.picture import Picture
 SIZES = ((640, 360), (1280, 720), (1920, 1080))
 """(width, height) in pixels."""
 
-_FRAMES = {640: 241, 1280: 61, 1920: 25}
-_OTHER_FRAMES = 25
+_PIXELS = 241 * 640 * 360  # what is worked on a round at any size: some seconds for the slower peers
+_FRAMES_RANGE = (25, 241)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,10 +57,10 @@ def measure_speed(
         rounds: How often each peer runs.
         tell: Hears of progress.
     """
-    source = read_excerpt(case.path, start_s=case.starts_s[-1], frames=max(_FRAMES.values()))
+    source = read_excerpt(case.path, start_s=case.starts_s[-1], frames=_FRAMES_RANGE[1])
     rows = []
     for width, height in sizes:
-        count = _FRAMES.get(width, _OTHER_FRAMES)
+        count = frame_count(width, height)
         frames = _there_and_back([resized(frame, width=width, height=height) for frame in source[:count]], count)
         gaps = whole_gaps(frames, dropped=dropped)
         rates: dict[str, list[float]] = {peer.name: [] for peer in peers}
@@ -82,6 +82,12 @@ def measure_speed(
             for name, each in rates.items()
         ]
     return rows
+
+
+def frame_count(width: int, height: int) -> int:
+    """Frames a round at a size: a multiple of four and one more, so that no gap of one or three is cut short."""
+    least, most = _FRAMES_RANGE
+    return min(max(_PIXELS // (width * height) // 4 * 4 + 1, least), most)
 
 
 def _there_and_back(frames: list[Picture], count: int) -> list[Picture]:

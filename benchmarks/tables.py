@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.doubling import DoublingResult, doubling_table, load_doubling
 from benchmarks.machine import Machine
 from benchmarks.profiles import load_profiles, profiles_table
 from benchmarks.quality.table import difference_lines
@@ -97,6 +98,10 @@ def speed_table(result: SpeedResult) -> str:
     return "\n".join([legend, "", *lines, "", _origin(result.command, result.machine)])
 
 
+def _doubling(result: DoublingResult) -> str:
+    return "\n".join([doubling_table(result), "", _origin(result.command, result.machine)])
+
+
 def refresh(*, results: Path, check: bool) -> list[Path]:
     """Brings every page's tables up to date.
 
@@ -115,6 +120,7 @@ def refresh(*, results: Path, check: bool) -> list[Path]:
         "summary": lambda: summary_table(load_quality(results / "quality.json")),
         "long": lambda: long_table(load_quality(results / "quality_long.json")),
         "speed": lambda: speed_table(load_speed(results / "speed.json")),
+        "doubling": lambda: _doubling(load_doubling(results / "doubling.json")),
         "survey": lambda: survey_table(results / "smart_survey.json"),
         "profiles": lambda: profiles_table(load_profiles(results / "profiles.json")),
     }

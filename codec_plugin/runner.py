@@ -346,6 +346,8 @@ def _write(
 
 def unserved(reasons: Mapping[str, int]) -> list[Note]:
     """Where flow was lost and made the frames all the same: how often, and why nothing else did."""
+    if not reasons:
+        return []  # to ask costs a fifth of a second: it imports what looks for weights
     status = generative_candidate()
     hint = f" ({status.missing})" if status.missing else ""
     return [
