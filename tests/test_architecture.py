@@ -18,7 +18,7 @@ LAYERS = (
     {"engine_options"},
     {"options"},
     {"engine"},
-    {"media", "stages", "weights"},
+    {"media", "stages", "weights", "exports"},
     {"job"},
     {"timeline"},
     {"grids", "evidence", "budget"},

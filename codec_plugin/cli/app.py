@@ -30,6 +30,7 @@ _COMMANDS = {
     "build": "modelrt.cli:build_command",
     "cache": "modelrt.cli:cache_group",
     "engines": "codec_plugin.cli.engines:engines_command",
+    "export": "codec_plugin.cli.export:export_command",
     "weights": "codec_plugin.cli.weights:weights_group",
     "doctor": "codec_plugin.cli.engines:doctor_command",
 }

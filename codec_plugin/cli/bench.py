@@ -15,7 +15,16 @@ from rich.table import Table
 from codec_plugin.benching.bench import bench, runtime_option
 from codec_plugin.benching.meters import Stage, StageResult
 from codec_plugin.benching.results import ROUNDS_RANGE, SIDE_RANGE, BenchResult, BenchSettings, SizeResult
-from codec_plugin.cli.choices import ENCODING, ENGINE, TimeType, default_of, encode_options, engine_options, window
+from codec_plugin.cli.choices import (
+    ENCODING,
+    ENGINE,
+    RUNTIME,
+    TimeType,
+    default_of,
+    encode_options,
+    engine_options,
+    window,
+)
 from codec_plugin.cli.engine_flags import ENGINE_FLAGS, flagged_options
 from codec_plugin.cli.files import write_json
 from codec_plugin.job import Job
@@ -44,9 +53,7 @@ class SizeType(click.ParamType[tuple[int, int]]):
 @click.argument("source", metavar="IN")
 @ENGINE
 @ENGINE_FLAGS
-@click.option(
-    "--runtime", metavar="NAME", help="What runs the engine's networks: short for --engine-option runtime=NAME."
-)
+@RUNTIME
 @click.option(
     "--size", "sizes", type=SizeType(), multiple=True, metavar="WxH", help="Scale the film first; may be repeated."
 )

@@ -196,6 +196,19 @@ ENGINE = together(
     ),
 )
 
+
+def _spelled_out(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    return "onnxruntime" if value == "onnx" else value
+
+
+RUNTIME = click.option(
+    "--runtime",
+    metavar="NAME",
+    callback=_spelled_out,
+    help="What runs the engine's networks: torch, onnx, openvino, tensorrt, or auto for the fastest measured one that "
+    "is here; short for --engine-option ENGINE.runtime=NAME.",
+)
+
 FILLING = together(
     ENGINE,
     click.option(

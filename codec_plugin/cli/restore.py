@@ -10,12 +10,14 @@ from typing import Any
 
 import click
 
+from codec_plugin.benching.bench import runtime_option
 from codec_plugin.cli.choices import (
     ENCODING,
     FILLING,
     MANNERS,
     PREVIEW,
     RATE,
+    RUNTIME,
     TIMING,
     LengthOfTimeType,
     encode_options,
@@ -46,6 +48,7 @@ _FASTEST_ENGINE = "blend"
 
 _SHARED = together(
     FILLING,
+    RUNTIME,
     ENGINE_FLAGS,
     TIMING,
     ENCODING,
@@ -155,6 +158,7 @@ def _run(
     engine: str,
     engine_option_texts: tuple[str, ...],
     fallback: str | None,
+    runtime: str | None,
     duplicates: str,
     repair: str,
     deinterlace: bool,
@@ -186,7 +190,9 @@ def _run(
         if Path(report).resolve() == target.resolve():
             raise OptionError(f"{report}: the report and the film can't have one name")
         check_place(Path(report), source=Path(source), overwrite=True)  # now, not after an hour's work
-    given = flagged | engine_options(engine_option_texts, engine=plan.options.engine if plan else engine)
+    chosen = plan.options.engine if plan else engine
+    on_runtime = {} if runtime is None else runtime_option(chosen, runtime)
+    given = flagged | on_runtime | engine_options(engine_option_texts, engine=chosen)
     if plan is not None and given:
         known = {**plan.options.engine_options, **given}
         plan = replace(plan, options=replace(plan.options, engine_options=known))

@@ -66,6 +66,11 @@ def cost_of(checked: Checked, settings: SampleSettings, *, size: tuple[int, int]
     return Cost(flops=flops, seconds=flops / speed, bytes=resident + working, resident_bytes=resident)
 
 
+def unet_flops(checked: Checked, *, size: tuple[int, int], frames: int) -> float:
+    """Floating-point operations of the UNet for one row of its batch."""
+    return _unet_flops(_Key(checked), size, frames)
+
+
 @cache
 def matmul_speed(device: str, dtype: torch.dtype) -> float:
     """Operations a second of a square matrix product here, the best of several."""

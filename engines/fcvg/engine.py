@@ -13,9 +13,12 @@ from codec_plugin.errors import CannotFill, EngineError
 from codec_plugin.picture import Picture
 from fcvg.conditions.gluestick.files import uses_gluestick
 from fcvg.conditions.pose.files import pose_files
+from fcvg.exporter import FcvgExporter
 from fcvg.options import FcvgOptions
+from fcvg.runtimes import FcvgRuntime
 from fcvg.weights.keeper import FcvgWeights, require_files, require_packages, require_profile
 from fcvg.weights.layout import default_folder
+from modelrt.errors import ModelRuntimeError
 
 if TYPE_CHECKING:
     import torch
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
     from fcvg.conditions.conditioner import Conditioner
     from fcvg.cost import Cost
     from fcvg.layout import ClipLayout
-    from fcvg.models import Models
+    from fcvg.loading import Loader
     from fcvg.place import Place
     from fcvg.weights.check import Checked
 
@@ -51,6 +54,7 @@ class FcvgEngine:
     )
     options_type = FcvgOptions
     weights = FcvgWeights()
+    exporter = FcvgExporter()
 
     def __init__(self, options: FcvgOptions | None = None, *, conditioner: Conditioner | None = None) -> None:
         """Looks whether packages and weights are there; loads nothing.
@@ -74,7 +78,7 @@ class FcvgEngine:
         pose_files(self._folder, self.options.poses)
         uses_gluestick(self._folder, self.options.lines)
         self._checked_weights: Checked | None = None
-        self._models: Models | None = None
+        self._loader: Loader | None = None
 
     def estimate(self, size: tuple[int, int], *, positions: int) -> Estimate:
         """Time and memory of one gap.
@@ -91,7 +95,10 @@ class FcvgEngine:
         from fcvg.layout import BUCKETS
 
         frames = next((bucket for bucket in BUCKETS if bucket >= positions + 2), positions + 2)
-        cost = self._afforded(self._canvas(size), frames=frames)
+        canvas = self._canvas(size)
+        cost = self._afforded(canvas, frames=frames)
+        if self.options.runtime is not FcvgRuntime.TORCH:
+            self._loading().check(canvas.size, frames=frames)
         return Estimate(seconds=cost.seconds, bytes=cost.bytes)
 
     @property
@@ -139,8 +146,12 @@ class FcvgEngine:
         account = Account(request.tell, device=self._place().device)
         try:
             made = self._made(request, left, right, canvas=canvas, layout=layout, account=account)
-        except (MemoryError, torch.OutOfMemoryError, RuntimeError) as error:
-            if isinstance(error, EngineError) or not _is_memory(error):
+        except (MemoryError, torch.OutOfMemoryError, RuntimeError, ModelRuntimeError) as error:
+            if isinstance(error, EngineError):
+                raise
+            if not _is_memory(error):
+                if isinstance(error, ModelRuntimeError):
+                    raise EngineError(f"fcvg can't run its networks: {error}") from error
                 raise
             raise CannotFill(
                 f"memory ran out with {layout.frames} frames at {_size(canvas)}; "
@@ -154,7 +165,9 @@ class FcvgEngine:
 
     def close(self) -> None:
         """Frees the networks. It may be called twice."""
-        self._models = None
+        if self._loader is not None:
+            self._loader.close()
+        self._loader = None
         self._conditioner = self._given_conditioner
 
     def _canvas(self, picture: tuple[int, int]) -> Canvas:
@@ -197,7 +210,7 @@ class FcvgEngine:
                 "--allow-cpu starts it all the same, a smaller --fcvg-size or fewer --steps take less"
             )
         free = place.free_bytes()
-        needed = cost.bytes - (cost.resident_bytes if self._models is not None else 0)
+        needed = cost.bytes - (cost.resident_bytes if self._loader is not None and self._loader.loaded else 0)
         if free is not None and needed > free:
             raise CannotFill(
                 f"{frames} frames at {_size(canvas)} need about {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are "
@@ -205,24 +218,12 @@ class FcvgEngine:
             )
         return cost
 
-    def _loaded(self) -> Models:
-        from fcvg.options import UNetWeights
-        from fcvg.sampling.profile import ProfileName
-        from fcvg.sampling.settings import Fusion
-        from fcvg.weights.load import load_checked
+    def _loading(self) -> Loader:
+        from fcvg.loading import Loader
 
-        if self._models is None:
-            place = self._place()
-            self._models = load_checked(
-                self._checked(),
-                device=place.device,
-                dtype=place.dtype,
-                offload=place.offload,
-                tuned=self.options.unet is UNetWeights.TUNED,
-                backward=self.options.fusion is Fusion.GI,
-                consistency=self.options.profile is ProfileName.LCM,
-            )
-        return self._models
+        if self._loader is None:
+            self._loader = Loader(self.options, self._checked(), folder=self._folder, place=self._place())
+        return self._loader
 
     def _made(
         self, request: FillRequest, left: Rgb, right: Rgb, *, canvas: Canvas, layout: ClipLayout, account: Account
@@ -234,7 +235,9 @@ class FcvgEngine:
         from fcvg.pipeline import generate
 
         account.begin("load")
-        models = self._loaded()
+        loader = self._loading()
+        models = loader.networks(canvas.size, frames=layout.frames, say=account.note)
+        account.note(loader.ran_on(canvas.size, frames=layout.frames))
         account.begin("match lines")
         ends = canvas.put(left), canvas.put(right)
         conditions = self._conditions(ends, layout, account=account)

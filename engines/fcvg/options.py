@@ -12,6 +12,7 @@ from fcvg.conditions.gluestick.files import Lines
 from fcvg.conditions.path import path_of
 from fcvg.conditions.pose.files import Poses
 from fcvg.conditions.times import Schedule
+from fcvg.runtimes import FcvgRuntime, check_runtime
 from fcvg.sampling.profile import PROFILES, ProfileName
 from fcvg.sampling.settings import Fusion, SampleSettings, WindowScope
 
@@ -81,6 +82,11 @@ class FcvgOptions:
     """As torch names it: cpu, cuda, cuda:1; "auto" for a GPU where there is one."""
     precision: Precision = Precision.AUTO
     """What the networks compute in."""
+    runtime: FcvgRuntime = FcvgRuntime.TORCH
+    """What runs the networks; others than torch take exported graphs. "auto" takes the fastest measured one that is
+    here, exporting what is small at its first use."""
+    graphs: Path | None = None
+    """A folder of `codec-plugin export`; None to export what is small into the cache, at its first use."""
     batch: int = 4
     """Passes of the network that run together: 4, 2 or 1. Fewer take less memory."""
     decode_chunk: int = 2
@@ -94,6 +100,7 @@ class FcvgOptions:
         parse_size(self.size)
         path_of(self.path)
         self.sampling(seed=self.seed)
+        check_runtime(self.runtime, self.fusion, self.profile)
         if self.seed < 0:
             raise OptionError(f"seed must not be negative, but is {self.seed}")
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fcvg.models import Models
+from fcvg.models import Networks
 from fcvg.sampling.denoiser import Endpoint
 
-_CLIP_SIDE = 224
+CLIP_SIDE = 224
+"""Rows and columns of the pictures that CLIP sees."""
 _CLIP_MEAN, _CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
 
-def embedded(models: Models, picture: Tensor) -> Tensor:
+def embedded(models: Networks, picture: Tensor) -> Tensor:
     """The image embedding of a picture.
 
     Args:
@@ -26,13 +26,11 @@ def embedded(models: Models, picture: Tensor) -> Tensor:
     Returns:
         (1, 1, width), in the models' type.
     """
-    resized = (antialiased(picture * 2 - 1, side=_CLIP_SIDE) + 1) / 2
+    resized = (antialiased(picture * 2 - 1, side=CLIP_SIDE) + 1) / 2
     extractor = models.feature_extractor
     numbers = (_CLIP_MEAN, _CLIP_STD) if extractor is None else (extractor.image_mean, extractor.image_std)
     mean, deviation = (torch.tensor(values, device=picture.device)[:, None, None] for values in numbers)
-    seen = ((resized - mean) / deviation).to(models.dtype)
-    made: Tensor = models.image_encoder(seen).image_embeds
-    return made[:, None]
+    return models.embedding((resized - mean) / deviation)[:, None]
 
 
 def antialiased(picture: Tensor, *, side: int) -> Tensor:
@@ -63,7 +61,7 @@ def _filtered(picture: Tensor, kernel: Tensor, *, axis: int) -> Tensor:
     return functional.conv2d(padded, weight, groups=channels)
 
 
-def encoded(models: Models, picture: Tensor) -> Tensor:
+def encoded(models: Networks, picture: Tensor) -> Tensor:
     """The latent of a picture: the mode of the posterior, not multiplied by the scaling factor.
 
     Args:
@@ -73,11 +71,10 @@ def encoded(models: Models, picture: Tensor) -> Tensor:
     Returns:
         (1, 4, h/8, w/8), in float32.
     """
-    made: Tensor = models.vae.encode(picture.to(models.vae.dtype)).latent_dist.mode()
-    return made.float()
+    return models.latent(picture)
 
 
-def endpoint_of(models: Models, picture: Tensor, *, noise: Tensor) -> Endpoint:
+def endpoint_of(models: Networks, picture: Tensor, *, noise: Tensor) -> Endpoint:
     """What the network is to know of a frame.
 
     Args:
@@ -89,7 +86,7 @@ def endpoint_of(models: Models, picture: Tensor, *, noise: Tensor) -> Endpoint:
 
 
 def decoded(
-    models: Models, latents: Tensor, *, chunk: int, between: Callable[[int], None] = lambda _done: None
+    models: Networks, latents: Tensor, *, chunk: int, between: Callable[[int], None] = lambda _done: None
 ) -> Iterator[Tensor]:
     """Decodes a clip, some frames at a time.
 
@@ -102,11 +99,10 @@ def decoded(
     Yields:
         Frame by frame (3, h, w), R, G, B in [0, 1], float32 on the CPU.
     """
-    vae: Any = models.vae
-    scaled = latents[0] / vae.config.scaling_factor
+    scaled = latents[0] / models.latent_scale
     done = 0
     for part in scaled.split(chunk):
-        made = vae.decode(part.to(vae.dtype), num_frames=len(part)).sample
+        made = models.pictures(part)
         done += len(part)
         between(done)
-        yield from (made.float() / 2 + 0.5).clamp(0, 1).cpu()
+        yield from (made / 2 + 0.5).clamp(0, 1).cpu()

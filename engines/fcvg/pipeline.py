@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from codec_plugin.errors import EngineError
-from fcvg.models import Models
+from fcvg.models import Networks
 from fcvg.nets.exchange import exchanged
 from fcvg.pictures import decoded, endpoint_of
 from fcvg.sampling.clip import Clip
@@ -46,7 +46,7 @@ def _nobody(_what: object) -> None:
 
 
 def generate(
-    models: Models,
+    models: Networks,
     settings: SampleSettings,
     *,
     left: Tensor,
@@ -111,7 +111,7 @@ def generate(
 
 
 def make_latents(
-    models: Models,
+    models: Networks,
     settings: SampleSettings,
     *,
     left: Tensor,
@@ -155,13 +155,13 @@ def make_latents(
             control=control,
             schedule=schedule,
             noise=draw,
-            latent_scale=models.vae.config.scaling_factor,
+            latent_scale=models.latent_scale,
         )
         return sample(networks[0], clip, settings=settings, backward=next(iter(networks[1:]), None))
 
 
 def _endpoints(
-    models: Models, settings: SampleSettings, *, pictures: tuple[Tensor, Tensor], draw: Noise
+    models: Networks, settings: SampleSettings, *, pictures: tuple[Tensor, Tensor], draw: Noise
 ) -> tuple[Endpoint, Endpoint]:
     """Both endpoints, with one noise for the two of them; ViBiDSampler draws one for each."""
     shape = (1, *pictures[0].shape)

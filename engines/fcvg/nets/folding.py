@@ -9,11 +9,20 @@ directions and guidance halves can be run.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
+
+
+@runtime_checkable
+class FoldsItself(Protocol):
+    """A network that isn't torch's, and does its own folding."""
+
+    def folded(self, embeddings: Tensor) -> AbstractContextManager[None]:
+        """As the function of that name."""
+        ...
 
 
 class FoldedToken:

@@ -12,7 +12,7 @@ from typing import Any, Protocol, Self
 import torch
 from torch import Tensor, nn
 
-from fcvg.nets.folding import folded, picks
+from fcvg.nets.folding import FoldsItself, folded, picks
 from fcvg.nets.reuse import DeepFeatures
 from fcvg.sampling.guidance import Prediction
 from fcvg.sampling.schedule import timestep
@@ -72,7 +72,7 @@ class Denoiser:
         """Prepares the constants.
 
         Args:
-            unet: a `ControlledUNet`, or a compiled one.
+            unet: a `ControlledUNet`, a compiled one, or one that another runtime runs.
             endpoints: the start and the end; passes name one of these two.
             settings: batch, fold, control_weight and what the network is told.
             saw: called with each prediction and `sigma`, to check it (`Watch.saw`).
@@ -103,7 +103,9 @@ class Denoiser:
 
     def __enter__(self) -> Self:
         if self._settings.fold:
-            self._open.enter_context(folded(self._unet, self._embeddings))
+            own = isinstance(self._unet, FoldsItself)
+            folding = self._unet.folded(self._embeddings) if own else folded(self._unet, self._embeddings)
+            self._open.enter_context(folding)
         return self
 
     def __exit__(

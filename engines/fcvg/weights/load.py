@@ -74,16 +74,12 @@ def load_checked(
     home = "cpu" if offload else device
     networks: dict[str, Any] = {}
     for component in COMPONENTS:
-        files = [checked.files[component.name].path]
-        if component is UNET and tuned:
-            files.append(checked.files["tuned"].path)
-        if component is UNET and consistency:
-            files.append(checked.files["lcm"].path)
-        config = checked.configs[component.name]
-        kind = torch.float32 if component is VAE and config.get("force_upcast", True) else dtype
-        networks[component.name] = _filled(make_network(component, config), files, device=home, dtype=kind)
+        kind = network_dtype(checked, component.name, dtype)
+        networks[component.name] = load_network(
+            checked, component.name, device=home, dtype=kind, tuned=tuned, consistency=consistency
+        )
     unet_config = checked.configs[UNET.name]
-    encoder = _filled(make_encoder(first_width(unet_config)), [checked.files["encoder"].path], device=home, dtype=dtype)
+    encoder = load_network(checked, "encoder", device=home, dtype=dtype)
     second = None
     if backward:
         files = [checked.files[UNET.name].path, checked.files["backward"].path]
@@ -94,12 +90,56 @@ def load_checked(
         vae=networks["vae"],
         image_encoder=networks["image_encoder"],
         scheduler_config=checked.configs["scheduler"],
-        feature_extractor=_feature_extractor(checked.svd / FEATURE_EXTRACTOR_CONFIG),
+        feature_extractor=feature_extractor(checked.svd / FEATURE_EXTRACTOR_CONFIG),
         unet_backward=second,
         device=torch.device(device),
         dtype=dtype,
         offload=offload,
     )
+
+
+def network_dtype(checked: Checked, name: str, dtype: torch.dtype) -> torch.dtype:
+    """What a network computes in where `dtype` is asked for: the VAE in float32 where its configuration says so."""
+    upcast = name == VAE.name and checked.configs[VAE.name].get("force_upcast", True)
+    return torch.float32 if upcast else dtype
+
+
+def network_files(checked: Checked, name: str, *, tuned: bool = True, consistency: bool = False) -> list[Path]:
+    """The weight files of one network, later ones laid over earlier ones. Args as for `load_network`."""
+    files = [checked.files[name].path]
+    if name == UNET.name and tuned:
+        files.append(checked.files["tuned"].path)
+    if name == UNET.name and consistency:
+        files.append(checked.files["lcm"].path)
+    return files
+
+
+def load_network(
+    checked: Checked,
+    name: str,
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype,
+    tuned: bool = True,
+    consistency: bool = False,
+) -> Any:
+    """Loads one network.
+
+    Args:
+        checked: a weights folder without problems.
+        name: a component's, or "encoder" for the condition encoder.
+        device: where it is to lie.
+        dtype: what it computes in.
+        tuned: as for `load_weights`.
+        consistency: likewise.
+    """
+    if name == "encoder":
+        network: nn.Module = make_encoder(first_width(checked.configs[UNET.name]))
+    else:
+        component = next(component for component in COMPONENTS if component.name == name)
+        network = make_network(component, checked.configs[name])
+    files = network_files(checked, name, tuned=tuned, consistency=consistency)
+    return _filled(network, files, device=device, dtype=dtype)
 
 
 def _filled(network: nn.Module, files: list[Path], *, device: torch.device | str, dtype: torch.dtype) -> Any:
@@ -136,7 +176,7 @@ def _tensors(file: Path, keys: list[str]) -> Iterator[tuple[str, Tensor]]:
         raise EngineError(f"{file}: its tensors can't be read ({error}); get the file again") from error
 
 
-def _feature_extractor(path: Path) -> Any:
+def feature_extractor(path: Path) -> Any:
     """How pictures are normalised for CLIP: the checkpoint's word, else CLIP's own numbers."""
     config = read_config(path) if path.is_file() else {}
     return SimpleNamespace(

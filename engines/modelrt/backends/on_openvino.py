@@ -132,4 +132,7 @@ def _array(buffer: Buffer, *, spec: TensorSpec) -> Tensor:
 
 def _spec(port: openvino.ConstOutput) -> TensorSpec:
     shape = tuple(None if extent.is_dynamic else int(extent.get_length()) for extent in port.get_partial_shape())
-    return TensorSpec(name=port.get_any_name(), dtype=np.dtype(port.get_element_type().to_dtype()), shape=shape)
+    # Where OpenVINO does without a cast at the border, the port goes by the names of both sides of it.
+    given = port.get_node().get_friendly_name().partition("/sink_port")[0]
+    name = given if given in port.get_names() else port.get_any_name()
+    return TensorSpec(name=name, dtype=np.dtype(port.get_element_type().to_dtype()), shape=shape)
