@@ -14,8 +14,10 @@ from benchmarks.doubling import DoublingResult, doubling_table, load_doubling
 from benchmarks.machine import Machine
 from benchmarks.profiles import load_profiles, profiles_table
 from benchmarks.quality.table import difference_lines
+from benchmarks.rd_table import rd_table
 from benchmarks.results import QualityResult, SpeedResult, load_quality, load_speed, peer_names
 from benchmarks.survey import survey_table
+from benchmarks.thin import thin_table
 
 PAGES = (Path(__file__).parents[1] / "README.md", Path(__file__).parent / "README.md")
 """The pages that show tables."""
@@ -122,6 +124,8 @@ def refresh(*, results: Path, check: bool) -> list[Path]:
         "speed": lambda: speed_table(load_speed(results / "speed.json")),
         "doubling": lambda: _doubling(load_doubling(results / "doubling.json")),
         "survey": lambda: survey_table(results / "smart_survey.json"),
+        "thin": lambda: thin_table(results / "thin.json"),
+        "rd": lambda: rd_table(results / "rd"),
         "profiles": lambda: profiles_table(load_profiles(results / "profiles.json")),
     }
 

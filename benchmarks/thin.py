@@ -141,3 +141,21 @@ def save_thin(row: ThinRow, path: Path) -> None:
     rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
     rows = [other for other in rows if other["film"] != row.film]
     path.write_text(json.dumps({"rows": [*rows, asdict(row)]}, indent=1) + "\n", encoding="utf-8")
+
+
+def thin_table(path: Path) -> str:
+    """A row for each film."""
+    lines = [
+        "| film | asked | made | below | worst | mean | bits saved | engine, encoder |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    commands = []
+    for row in json.loads(path.read_text(encoding="utf-8"))["rows"]:
+        unit = " dB" if row["measure"] == "psnr" else " SSIM"
+        worst, mean = ("–" if row[key] is None else f"{row[key]:.2f}" for key in ("worst", "mean"))
+        lines.append(
+            f"| {row['film']} | {row['asked']:g}{unit} | {row['made']} of {row['frames']} | {row['below']} | {worst} | "
+            f"{mean} | {row['saved']:.1%} | {row['engine']}, {row['encoder']} |"
+        )
+        commands.append(f"`{row['command']}` ({row['thin_cpu_s']:.0f} s of CPU), commit {row['machine']['commit']}.")
+    return "\n".join([*lines, "", *commands])

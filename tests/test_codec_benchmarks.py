@@ -11,8 +11,9 @@ import av
 import pytest
 
 from benchmarks.machine import this_machine
+from benchmarks.rd_table import rd_table
 from benchmarks.survey import Outcome, SurveyResult, save_survey, survey, survey_table
-from benchmarks.thin import measure_thin, save_thin
+from benchmarks.thin import measure_thin, save_thin, thin_table
 from codec_plugin import EncodeOptions, Window
 from codec_plugin.thinning.candidates import Quality
 from tests.makers import X264_REORDERED, picture, write_clip
@@ -55,6 +56,7 @@ def test_a_thinned_films_made_frames_are_measured_again_from_the_restored_file(f
     save_thin(row, tmp_path / "thin.json")
     save_thin(replace(row, film="another.mkv"), tmp_path / "thin.json")
     save_thin(replace(row, asked=31), tmp_path / "thin.json")
+    assert "| 31 dB |" in thin_table(tmp_path / "thin.json")
     kept = json.loads((tmp_path / "thin.json").read_text())["rows"]
     assert [(one["film"], one["asked"]) for one in kept] == [("another.mkv", 30), ("film.mkv", 31)]
 
@@ -85,3 +87,14 @@ def test_a_survey_tells_which_clips_are_spliced_which_fall_back_and_which_give_n
     table = survey_table(tmp_path / "survey.json")
     assert table.startswith("3 clips: 1 spliced, 1 fell back, 1 not tried.")
     assert str(tmp_path) not in table
+
+
+def test_the_table_of_bd_rates_prints_a_loss_as_a_loss_and_stars_what_says_little(tmp_path: Path) -> None:
+    rows = [
+        {"encoder": "libx264", "method": "dis", "metric": "psnr", "percent": 12.34, "overlap": 0.8},
+        {"encoder": "libx264", "method": "dis", "metric": "ssim", "percent": -5.0, "overlap": 0.5},
+        {"encoder": "libx264", "method": "dis", "metric": "xpsnr", "percent": None, "overlap": None},
+    ]
+    (tmp_path / "a.json").write_text(json.dumps({"source": "a.mp4", "bd_rate": rows}))
+
+    assert "| a.mp4 | libx264 | dis | +12.3 % | -5.0 %* | no common quality | – |" in rd_table(tmp_path).splitlines()
