@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,7 +76,7 @@ class GlueStickMatcher:
             right: the other one.
             segments: of both, found beforehand.
         """
-        with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):  # TF32 would cost three digits
+        with torch.inference_mode(), _exact(self._networks.device):
             ours, theirs = (self._wireframe(gray, found) for gray, found in zip((left, right), segments, strict=True))
             nodes, lines = self._networks.gluestick(ours, theirs)
         return Matched(left=ours, right=theirs, nodes=nodes, lines=lines)
@@ -85,6 +86,17 @@ class GlueStickMatcher:
         features = self._networks.superpoint(seen)
         size = (gray.shape[1], gray.shape[0])
         return make_wireframe(features, segments, size=size, most_points=self._most_points)
+
+
+def _exact(device: torch.device) -> AbstractContextManager[None]:
+    """Convolutions in whole float32: TF32, cuDNN's own choice, would cost three of the descriptors' digits."""
+    if device.type != "cuda":
+        return nullcontext()
+    cudnn = torch.backends.cudnn
+    exact: AbstractContextManager[None] = cudnn.flags(
+        enabled=cudnn.enabled, benchmark=cudnn.benchmark, deterministic=cudnn.deterministic, allow_tf32=False
+    )
+    return exact
 
 
 def _inside(one: Wireframe, chosen: Tensor) -> Segments:
