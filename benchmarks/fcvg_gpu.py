@@ -5,7 +5,8 @@
 Weights are random: speed needs no trained ones. Each variant runs in a process of its own, so that peak memory is its
 own. The floor is arithmetic: the operations of a clip over the rate of a large matrix product, measured in the same
 run. Results are written after each variant; `--only` runs some, and keeps what the file has of the others where machine
-and commit are the same. It imports neither PyAV nor OpenCV.
+and commit are the same. RIFE's graphs come last, in new frames a second at 1920x1080. Neither PyAV nor OpenCV is
+imported.
 """
 
 from __future__ import annotations
@@ -50,11 +51,15 @@ def worked(options: argparse.Namespace) -> dict[str, Any]:
     """One variant, or `rate`, in this process."""
     import torch
 
+    from benchmarks import rife_gpu
     from benchmarks.fcvg_variants import Size, matmul_rate, measured
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if options.work == "rate":
         return {"rate": matmul_rate(device, tiny=options.tiny)}
+    if options.work in rife_gpu.VARIANTS:
+        rounds = 1 if options.tiny else options.rounds
+        return rife_gpu.measured(options.work, device=device, rounds=rounds, tiny=options.tiny)
     toy, full = Size(frames=5, height=48, width=48, steps=2, tiny=True), (25, 576, 1024)
     size = toy if options.tiny else Size(frames=full[0], height=full[1], width=full[2], steps=options.steps, tiny=False)
     rounds = 1 if options.tiny else options.rounds
@@ -98,6 +103,10 @@ def table(rows: dict[str, dict[str, Any]], *, floor_s: float | None) -> str:
     titles = ("s/clip", "sample", "decode", "peak GB", "x floor", "x faster", "warm-up")
     lines = [" " * 38 + "".join(f"{title:>10}" for title in titles)]
     for name, row in rows.items():
+        if "frames_per_s" in row:
+            width, height = row["size"]
+            lines.append(f"{name:38}{row['frames_per_s']:.1f} new frames/s at {width}x{height}")
+            continue
         if "total_s" not in row:
             lines.append(f"{name:38}{row.get('skipped') or 'failed: ' + row['failed']}")
             continue
@@ -137,13 +146,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     import torch
 
+    from benchmarks import rife_gpu
     from benchmarks.fcvg_variants import PUBLIC, VARIANTS
 
     if not options.tiny and not torch.cuda.is_available():
         raise SystemExit("this needs an NVIDIA GPU that torch sees; --tiny shows on the CPU that it runs")
     counts = torch.cuda.is_available() and not options.tiny
     about = {"machine": machine(), "job": {"steps": options.steps, "batch": options.batch, "frames": 25}}
-    names = [name for name in [*VARIANTS, *PUBLIC] if not options.only or any(word in name for word in options.only)]
+    every = [*VARIANTS, *PUBLIC, *rife_gpu.VARIANTS]
+    names = [name for name in every if not options.only or any(word in name for word in options.only)]
     rate = float(asked("rate", options)["rate"])
     floor_s = operations(steps=options.steps) / rate if counts else None
     rows = kept(options.output, about=about) if counts else {}

@@ -32,6 +32,13 @@ def test_the_table_sets_rows_beside_the_floor_and_the_public_code() -> None:
     assert skipped.endswith("skipped: no --public checkout")
 
 
+def test_rife_stands_in_frames_a_second_where_fcvg_stands_in_seconds_a_clip() -> None:
+    rows = {"rife bf16 eager": {"frames_per_s": 123.45, "size": [1920, 1080]}}
+
+    assert "rife bf16 eager" in fcvg_gpu.table(rows, floor_s=None)
+    assert "123.5 new frames/s at 1920x1080" in fcvg_gpu.table(rows, floor_s=None)
+
+
 def test_rows_of_another_commit_are_not_kept(tmp_path: Path) -> None:
     about = {"machine": {"commit": "a"}, "job": {"steps": 25}}
     fcvg_gpu.save({**about, "rows": {"ours": {"total_s": 1.0}}}, tmp_path / "result.json")

@@ -14,6 +14,7 @@ from modelrt import (
     CompileCache,
     OnnxModel,
     Precision,
+    Provider,
     Runtime,
     SessionOptions,
     Tensor,
@@ -88,6 +89,8 @@ class ShippedGraphs:
     """What the network computes in; the merger always computes in fp32, since its arithmetic is positions."""
     cache: CompileCache | None
     """Where compiled graphs are kept."""
+    device: str = "cpu"
+    """Where they run: cpu, or cuda:0, cuda:1 …"""
 
     def __call__(self, graph: str, /, *, shapes: Mapping[str, tuple[int, ...]]) -> Runs:
         """Opens a graph.
@@ -97,7 +100,13 @@ class ShippedGraphs:
             ModelDamaged: the file is gone or broken; the message says to reinstall.
         """
         precision = Precision.FP32 if graph == "merger" else self.precision
-        options = SessionOptions(precision=precision, shapes=shapes, cache=self.cache)
+        options = SessionOptions(
+            precision=precision,
+            shapes=shapes,
+            cache=self.cache,
+            device=self.device,
+            provider=Provider.CPU if self.device == "cpu" else Provider.CUDA,
+        )
         return open_session(shipped_model(graph), runtime=self.runtime, options=options)
 
 

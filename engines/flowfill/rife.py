@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -36,10 +37,15 @@ class RifeOptions:
     """What runs the network; where it isn't installed, that is an error."""
     precision: Precision = Precision.FP32
     """What the network computes in."""
+    device: str = "cpu"
+    """Where it computes: cpu, or cuda:0, cuda:1 … with runtime onnxruntime and precision fp16, as the shipped weights
+    are; a GPU that isn't there is an error."""
     cache: CompileCache | None = field(default_factory=CompileCache)
     """Where compiled graphs are kept between processes; None compiles each time."""
 
     def __post_init__(self) -> None:
+        if self.device != "cpu" and not re.fullmatch(r"cuda:\d+", self.device):
+            raise OptionError(f"device is cpu, cuda:0, cuda:1 …, not {self.device!r}")
         if self.flow_scale is not None and self.flow_scale not in SCALES:
             shown = ", ".join(f"{scale:g}" for scale in SCALES)
             raise OptionError(f"flow_scale is one of {shown}, not {self.flow_scale:g}")
@@ -80,10 +86,18 @@ class RifeEngine:
                 f"install it with: {install_hint(self.options.runtime)}"
             )
         self._opens: Opens = opens or ShippedGraphs(
-            runtime=self.options.runtime, precision=self.options.precision, cache=self.options.cache
+            runtime=self.options.runtime,
+            precision=self.options.precision,
+            cache=self.options.cache,
+            device=self.options.device,
         )
         self._network: RifeNetwork | None = None
         self._views: dict[int, View] = {}
+
+    @property
+    def device(self) -> str:
+        """Where the network computes, as torch names it."""
+        return self.options.device
 
     def estimate(self, size: tuple[int, int], *, positions: int) -> Estimate:
         """Time and memory of one gap.

@@ -18,7 +18,7 @@ from codec_plugin.picture import Color, Family, Layout, Matrix, Picture
 from flowfill import network, rife
 from flowfill.grid import FlowGrid, scale_for
 from flowfill.rife import RifeEngine, RifeOptions
-from modelrt import CompileCache, ModelDamaged, OnnxModel, Runtime, Tensor, is_installed
+from modelrt import CompileCache, ModelDamaged, OnnxModel, Precision, Runtime, Tensor, is_installed
 
 HALF = (Fraction(1, 2),)
 RGB = Layout(family=Family.RGB, depth=32)
@@ -285,3 +285,20 @@ def test_the_grid_covers_the_picture_and_suits_the_network() -> None:
         assert 0 <= padded_columns - columns < 64
         assert rows >= height * grid.scale
         assert rows * columns < 2_400_000
+
+
+def test_a_device_is_the_cpu_or_a_numbered_gpu_and_the_engine_says_which() -> None:
+    with pytest.raises(OptionError, match="cuda:0"):
+        RifeOptions(device="gpu")
+    options = RifeOptions(runtime=Runtime.ONNXRUNTIME, device="cuda:0", cache=None)
+    if is_installed(options.runtime):
+        assert RifeEngine(options).device == "cuda:0"
+
+
+def test_a_gpu_that_is_asked_for_and_not_there_is_an_error_and_never_a_quiet_run_on_the_cpu() -> None:
+    for runtime, precision in ((Runtime.OPENVINO, Precision.FP32), (Runtime.ONNXRUNTIME, Precision.FP16)):
+        if not is_installed(runtime):
+            continue
+        engine = RifeEngine(RifeOptions(runtime=runtime, precision=precision, device="cuda:9", cache=None))
+        with pytest.raises(EngineError, match=r"cuda:9|CUDA|provider"):
+            list(engine.fill(request(texture(), texture(shift=2.0))))
