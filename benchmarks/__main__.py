@@ -1,4 +1,4 @@
-"""`python -m benchmarks quality|speed|doubling|smart|survey|thin|fcvg|profiles|tables`."""
+"""`python -m benchmarks quality|speed|doubling|smart|survey|thin|fcvg|profiles|tensorrt-rtx|tables`."""
 
 from __future__ import annotations
 
@@ -295,6 +295,36 @@ def routing(clips: Path, only: tuple[str, ...], quick: bool, output: Path) -> No
 
     cases = _cases(clips, only, quick=quick)
     _tell(run(cases, command=_command(clips), output=output, tell=_tell))
+
+
+@main.command("tensorrt-rtx")
+@click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--headers",
+    required=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The folder include of NVIDIA's open repository TensorRT.",
+)
+@click.option(
+    "--library",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The folder of TensorRT for RTX; by default that of the installed wheel.",
+)
+@click.option("--shape", "shapes", multiple=True, metavar="NAME=1x3x64x64", help="Fixes an input's shape; repeatable.")
+@click.option("--output", type=click.Path(path_type=Path), default=RESULTS / "tensorrt_rtx.json")
+def tensorrt_rtx(model: Path, headers: Path, library: Path | None, shapes: tuple[str, ...], output: Path) -> None:
+    """Has TensorRT for RTX parse a graph and build it ahead of time; needs no GPU."""
+    from benchmarks.tensorrt_rtx import CannotBuild, measure_rtx, save_rtx
+
+    try:
+        row = measure_rtx(model, headers=headers, library=library, shapes=shapes)
+    except CannotBuild as error:
+        raise click.ClickException(str(error)) from error
+    save_rtx(row, output)
+    _tell(
+        f"{row.model}: parsed in {row.parse_s:.1f} s, built in {row.build_s:.1f} s, {row.engine_bytes / 1e6:.1f} MB, "
+        f"peak {row.peak_rss_bytes / 1e9:.1f} GB"
+    )
 
 
 @main.command()

@@ -72,7 +72,7 @@ class OnnxModel:
 
     @property
     def written_in(self) -> Precision:
-        """The precision that most of its weights are stored in, and so the one that its arithmetic is written in.
+        """The precision that most of its weights are used in, and so the one that its arithmetic is written in.
 
         Raises:
             ModelDamaged: the graph can't be read, or is no ONNX.

@@ -23,7 +23,8 @@ _INSIDE: dict[int, dict[int, int]] = {
 }
 """Which fields of which message lead to a tensor."""
 
-_DIMS, _DATA_TYPE, _EXTERNAL_DATA, _ENTRY_KEY, _ENTRY_VALUE = 1, 2, 13, 1, 2
+_DIMS, _DATA_TYPE, _TENSOR_NAME, _EXTERNAL_DATA, _ENTRY_KEY, _ENTRY_VALUE = 1, 2, 8, 13, 1, 2
+_NODE_INPUT, _OP_TYPE, _NODE_ATTRIBUTE, _ATTRIBUTE_NUMBER = 1, 4, 5, 3
 FLOAT, FLOAT16, BFLOAT16 = 1, 10, 16
 """Numbers of TensorProto's data types."""
 
@@ -50,21 +51,51 @@ def external_files(graph: bytes | memoryview) -> tuple[str, ...]:
 
 
 def elements_by_type(graph: bytes | memoryview) -> Mapping[int, int]:
-    """How many elements a model's tensors have, by the number of their type.
+    """How many elements of a model's tensors are computed with in each type, by the type's number.
+
+    A tensor that a Cast widens where it is used counts as what it is widened to: such a graph stores its weights in
+    half the space and computes in float32 all the same.
 
     Raises:
         NotOnnx: the bytes break off or are something else.
     """
     counted: dict[int, int] = {}
+    casts = dict(_casts(memoryview(graph), _MODEL))
     for tensor in _tensors(memoryview(graph), _MODEL):
-        extents, kind = [], 0
+        extents, kind, name = [], 0, b""
         for number, value in _fields(tensor):
             if number == _DIMS:
                 extents += list(_varints(value)) if isinstance(value, memoryview) else [value]
             elif number == _DATA_TYPE and isinstance(value, int):
                 kind = value
+            elif number == _TENSOR_NAME and isinstance(value, memoryview):
+                name = bytes(value)
+        kind = casts.get(name, kind)
         counted[kind] = counted.get(kind, 0) + math.prod(extents)
     return counted
+
+
+def _casts(message: memoryview, kind: int) -> Iterator[tuple[bytes, int]]:
+    """What the Cast nodes are given, and the type they make of it."""
+    if kind == _NODE:
+        fields = [*_fields(message)]
+        if any(number == _OP_TYPE and value == b"Cast" for number, value in fields):
+            given = [
+                bytes(value) for number, value in fields if number == _NODE_INPUT and isinstance(value, memoryview)
+            ]
+            made = [
+                number
+                for field, value in fields
+                if field == _NODE_ATTRIBUTE and isinstance(value, memoryview)
+                for key, number in _fields(value)
+                if key == _ATTRIBUTE_NUMBER and isinstance(number, int)
+            ]
+            yield from zip(given, made, strict=False)
+        return
+    for number, value in _fields(message):
+        inner = _INSIDE.get(kind, {}).get(number)
+        if inner in (_GRAPH, _NODE, _FUNCTION) and isinstance(value, memoryview):
+            yield from _casts(value, inner)
 
 
 def _tensors(message: memoryview, kind: int) -> Iterator[memoryview]:

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modelrt import ModelDamaged, OnnxModel, Runtime, is_installed, open_session
+from modelrt import ModelDamaged, OnnxModel, Precision, Runtime, is_installed, open_session
 from tests.modelrt.test_parity import SMALL, expected, tensors
 
+ROOT = Path(__file__).parents[2]
 ONNX_RUNTIMES = [Runtime.OPENVINO, Runtime.ONNXRUNTIME]
 
 
@@ -90,6 +91,12 @@ def test_weights_that_are_gone_are_named(tmp_path: Path) -> None:
 
     with pytest.raises(ModelDamaged, match=r"split\.onnx\.data can't be read .*; export it again"):
         _ = model.digest
+
+
+def test_a_graph_that_widens_its_weights_is_written_in_what_it_computes_in() -> None:
+    shipped = ROOT / "engines" / "flowfill" / "data" / "rife" / "flow.onnx"  # stored in fp16, computes in fp32
+
+    assert OnnxModel.from_file(shipped).written_in is Precision.FP32
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
