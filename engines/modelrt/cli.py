@@ -154,7 +154,8 @@ def build_command(
 
 
 def _tell(built: Built) -> None:
-    state = f"{sum(entry.bytes for entry in built.added) / 1e6:.1f} MB" if built.added else "was there already"
+    known = "nothing new" if built.runtime is Runtime.ONNXRUNTIME else "was there already"
+    state = f"{sum(entry.bytes for entry in built.added) / 1e6:.1f} MB" if built.added else known
     click.echo(
         f"{built.target.path.name}: {built.runtime} {built.precision}, {built.wall_s:.1f} s, {state} ({built.reason})"
     )

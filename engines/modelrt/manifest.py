@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -159,15 +159,15 @@ class Manifest:
     def save(self, folder: Path) -> Path:
         """Writes the manifest beside its graph, whole or not at all, and gives its path."""
         path = manifest_path(folder / self.graph)
-        descriptor, part = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.")
+        part = folder / f".{path.name}.{secrets.token_hex(4)}"
         try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            with part.open("x", encoding="utf-8") as file:
                 json.dump({"format": FORMAT, **_plain(self)}, file, indent=1)
                 file.write("\n")
             os.replace(part, path)
         except BaseException:
             with suppress(OSError):
-                os.unlink(part)
+                part.unlink()
             raise
         return path
 

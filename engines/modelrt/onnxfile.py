@@ -79,7 +79,9 @@ def _casts(message: memoryview, kind: int) -> Iterator[tuple[bytes, int]]:
     """What the Cast nodes are given, and the type they make of it."""
     if kind == _NODE:
         fields = [*_fields(message)]
-        if any(number == _OP_TYPE and value == b"Cast" for number, value in fields):
+        if any(
+            number == _OP_TYPE and isinstance(value, memoryview) and bytes(value) == b"Cast" for number, value in fields
+        ):
             given = [
                 bytes(value) for number, value in fields if number == _NODE_INPUT and isinstance(value, memoryview)
             ]
