@@ -5,11 +5,15 @@ from __future__ import annotations
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import click
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from codec_plugin.cli.engine_flags import ENGINE_FLAGS, flagged_options
 from codec_plugin.errors import OptionError
 from fcvg.conditions.path import PATH_NAMES, MotionPath, path_of
 from fcvg.options import FcvgOptions
@@ -112,6 +116,23 @@ def test_files_that_are_no_text_or_far_too_long_are_refused(tmp_path: Path) -> N
 def test_a_name_that_is_misspelt_is_answered_with_the_one_that_was_meant(text: str, meant: str) -> None:
     with pytest.raises(OptionError, match=rf"{text}.*did you mean {meant}\?"):
         FcvgOptions(path=text)
+
+
+def test_the_flag_keeps_a_file_by_its_whole_name_and_a_name_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, str] = {}
+
+    @click.command()
+    @ENGINE_FLAGS
+    def command(**given: Any) -> None:
+        seen.update(flagged_options(given))
+
+    written(tmp_path, "0 0\n1 1\n")
+    monkeypatch.chdir(tmp_path)
+    for text, kept in (("path.txt", str(tmp_path / "path.txt")), ("ease-in", "ease-in"), ("nosuch", "nosuch")):
+        assert CliRunner().invoke(command, ["--path", text, "--profile", "8-steps"]).exit_code == 0
+        assert seen == {"fcvg.path": kept, "fcvg.profile": "8-steps"}
 
 
 def test_a_name_like_no_other_is_answered_with_all_of_them(tmp_path: Path) -> None:

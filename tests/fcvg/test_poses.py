@@ -289,11 +289,11 @@ def test_people_are_drawn_where_both_files_are_there_or_not_at_all(folder: Path,
 def test_people_that_are_asked_for_and_can_not_be_found_are_an_error_at_once(weights: Path) -> None:
     options = FcvgOptions(weights=weights, allow_untrained=True, poses=Poses.ON)
 
-    with pytest.raises(EngineError, match=r"poses=on needs DWPose's files.*yolox_l\.onnx and .*isn't there"):
+    with pytest.raises(EngineError, match=r"poses=on needs both of DWPose's files, and .*yolox_l\.onnx isn't there"):
         FcvgEngine(options)
     make_pose_files(weights)
-    (weights / "dwpose/yolox_l.onnx").unlink()
-    with pytest.raises(EngineError, match=r"poses=on needs DWPose's files, and [^ ]*yolox_l\.onnx isn't there"):
+    (weights / "dwpose/dw-ll_ucoco_384.onnx").unlink()
+    with pytest.raises(EngineError, match=r"and [^ ]*dw-ll_ucoco_384\.onnx isn't there"):
         FcvgEngine(options)
 
 

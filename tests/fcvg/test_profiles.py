@@ -25,6 +25,7 @@ from fcvg.sampling.run import sample, unet_rows
 from fcvg.sampling.schedule import consistency_sigmas, karras_sigmas, schedule_of
 from fcvg.sampling.settings import Fusion, SampleSettings
 from fcvg.sampling.steps import flip
+from fcvg.weights.load import load_weights
 from tests.fcvg import networks, small
 from tests.fcvg.analytic import FormulaDenoiser, clip
 from tests.fcvg.hollow import make_hollow
@@ -260,7 +261,8 @@ def test_the_profile_lcm_needs_its_weights_and_lays_them_over_the_others(weights
     made = list(engine.fill(request(positions=NINE)))
 
     assert len(made) == 7
-    assert torch.equal(engine._loaded().unet.conv_in.bias, torch.full((32,), 0.25))
+    assert torch.equal(load_weights(weights, consistency=True).unet.conv_in.bias, torch.full((32,), 0.25))
+    assert not torch.equal(load_weights(weights).unet.conv_in.bias, torch.full((32,), 0.25))
     assert all(np.isfinite(plane).all() for picture in made for plane in picture.planes)
 
 

@@ -44,7 +44,7 @@ def pose_files(folder: Path, wanted: Poses) -> PoseFiles | None:
         return PoseFiles(detector=folder / DETECTOR, points=folder / POINTS)
     if wanted is Poses.ON:
         raise EngineError(
-            f"poses=on needs DWPose's files, and {' and '.join(map(str, absent))} isn't there: "
+            f"poses=on needs both of DWPose's files, and {absent[0]} isn't there: "
             f"`codec-plugin weights fetch {folder}` says from where to get them; poses=auto does without"
         )
     return None
