@@ -227,6 +227,25 @@ def test_ten_bits_and_hdr_tags_go_there_and_back(tmp_path: Path) -> None:
         assert (frame.color_primaries, frame.color_trc, frame.colorspace) == (9, 16, 9)
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
+@pytest.mark.parametrize("encoder", ["libx264", "libx265"])
+def test_spliced_frames_have_the_colours_and_bits_of_those_that_were_kept(
+    encoder: str, suffix: str, tmp_path: Path
+) -> None:
+    source = write_film(tmp_path / "film.mkv", pixel_format="yuv420p10le", hdr=True)
+    way = Way(encoder=encoder, suffix=suffix, extra="keyint=8:min-keyint=8:open-gop=0")
+
+    back, report = there_and_back(source, tmp_path, way, smart=Smart.ONLY)
+
+    assert any(note.kind == "smart" for note in report.notes)
+    with av.open(str(back)) as container:
+        looks = {
+            (frame.format.name, frame.color_primaries, frame.color_trc, frame.colorspace, frame.color_range)
+            for frame in container.decode(video=0)
+        }
+    assert looks == {("yuv420p10le", 9, 16, 9, 1)}
+
+
 def test_a_film_that_begins_before_zero_is_spliced_with_its_edit_list(tmp_path: Path) -> None:
     way = Way(encoder="libx264", suffix=".mp4", extra="keyint=8:min-keyint=8:bframes=3:b-adapt=0:open-gop=0")
     source = write_film(tmp_path / "film.mkv")
