@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import av
 import pytest
+from av.bitstream import BitStreamFilterContext
 
 from codec_plugin import CannotSplice, EncodeOptions, Job, Smart, restore
 from codec_plugin.media.gops import coded_film
@@ -107,3 +109,23 @@ def test_an_encoder_that_states_another_profile_than_the_film_is_refused(tmp_pat
     splice = matched(EncodeOptions(), film=other, reorder_depth=2, every_set=[])
     with pytest.raises(CannotSplice, match="main tier"):
         splice.check({key: unit.replace(b"\0\x1e", b"\0\x5d") for key, unit in other.sets.items()}, codec="hevc")
+
+
+def test_a_film_that_states_a_lower_level_than_its_size_needs_is_refused_and_auto_encodes_it(tmp_path: Path) -> None:
+    source = HEVC.write(tmp_path / "in.ts", real=True, dropped={17})
+    low = tmp_path / "low.ts"
+    with av.open(str(source)) as container, av.open(str(low), "w") as output:
+        stream = container.streams.video[0]
+        lower = BitStreamFilterContext("hevc_metadata=level=1", stream)
+        copy = output.add_stream_from_template(stream, opaque=True)
+        for packet in container.demux(stream):
+            for lowered in lower.filter(packet) if packet.size else ():
+                lowered.stream = copy
+                output.mux(lowered)
+
+    with pytest.raises(CannotSplice, match="level may be too low"):
+        restore(low, tmp_path / "out.ts", options=BLEND, job=FAST, smart=Smart.ONLY)
+    report = restore(low, tmp_path / "out.ts", options=BLEND, job=FAST, smart=Smart.AUTO)
+
+    assert report.frame_count == LENGTH
+    assert any("encoded anew" in note.text for note in report.notes)

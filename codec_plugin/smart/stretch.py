@@ -9,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from codec_plugin.budget import Purse
-from codec_plugin.errors import CannotSplice
+from codec_plugin.errors import CannotHold, CannotSplice
 from codec_plugin.job import Job
 from codec_plugin.media.color import appearance_of
 from codec_plugin.media.encoders import EncoderChoice, Film, choose_encoder
@@ -140,7 +140,11 @@ class Workshop:
         choice = choose_encoder(options, container=writer.container, film=film)
         stream = reader.stream
         aspect = stream.codec_context.sample_aspect_ratio or stream.sample_aspect_ratio
-        return choice, StretchEncoder(choice, film=film, look=look, aspect=aspect)
+        try:
+            return choice, StretchEncoder(choice, film=film, look=look, aspect=aspect)
+        except CannotHold as error:
+            # Films there are that state a level below what their size needs; no encoder follows them there.
+            raise CannotSplice(f"{error}; its profile and level may be too low for it") from error
 
 
 def window_between(path: Path, film: CodedFilm, *, first_pts: int | None, last_pts: int | None) -> Window:
