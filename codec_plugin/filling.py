@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
-import numpy.typing as npt
 
 from codec_plugin.budget import Purse
 from codec_plugin.engine import (
@@ -30,7 +29,8 @@ from codec_plugin.errors import CodecPluginError, EngineError
 from codec_plugin.media.pixels import native_layout, to_frame, to_picture, to_rgb_picture
 from codec_plugin.media.reader import Frame
 from codec_plugin.picture import Picture, Plane
-from codec_plugin.timeline.scenes import Likeness, likeness, thumbnail
+from codec_plugin.timeline.scenes import Likeness, likeness_of, thumbnail
+from codec_plugin.timeline.seen import Seen
 from codec_plugin.timing import Timestamp
 
 
@@ -90,7 +90,7 @@ class Filler:
         self._given, self._options, self._cancelled = engine, options or {}, cancelled
         self._loaded: dict[str, Engine] = {}
         self._pictures: dict[tuple[int, Take], Picture] = {}
-        self._thumbnails: dict[int, npt.NDArray[np.uint8]] = {}
+        self._seen: dict[int, Seen] = {}
         self._alike: tuple[tuple[int, int], Likeness] | None = None
 
     def engine(self, name: str) -> Engine:
@@ -211,21 +211,21 @@ class Filler:
         """What two frames have in common; that of the last two asked about is at hand."""
         pair = (left.pts, right.pts)
         if self._alike is None or self._alike[0] != pair:
-            self._alike = pair, likeness(self._thumbnail(left), self._thumbnail(right))
+            self._alike = pair, likeness_of(self._seen_at(left), self._seen_at(right))
         return self._alike[1]
 
     def forget_all_but(self, kept: Collection[int]) -> None:
         """Drops what was made of frames other than those with these pts."""
         self._pictures = {key: value for key, value in self._pictures.items() if key[0] in kept}
-        self._thumbnails = {key: value for key, value in self._thumbnails.items() if key in kept}
+        self._seen = {key: value for key, value in self._seen.items() if key in kept}
 
     def close(self) -> None:
         """Closes the engines that were loaded here."""
         for engine in self._loaded.values():
             engine.close()
 
-    def _thumbnail(self, station: Station) -> npt.NDArray[np.uint8]:
-        if station.pts not in self._thumbnails:
+    def _seen_at(self, station: Station) -> Seen:
+        if station.pts not in self._seen:
             take = Take.NATIVE if native_layout(station.frame.format.name) else Take.RGB
-            self._thumbnails[station.pts] = thumbnail(self.picture(station, take))
-        return self._thumbnails[station.pts]
+            self._seen[station.pts] = Seen(thumbnail(self.picture(station, take)))
+        return self._seen[station.pts]

@@ -10,6 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 Image = NDArray[np.float32]
+Spectrum = NDArray[np.complex64]
 
 GRID = 2
 """Samples between two blocks, in both directions."""
@@ -24,6 +25,18 @@ _MOST_ASTRAY = 4.0  # samples; further astray is no worse
 _WHITENING_FLOOR = 1e-3  # of the strongest frequency: what is weaker is noise
 _BATCH = 4  # blocks a product: OpenBLAS starts threads for larger ones, and they cost more than they save
 _KEPT_SIZES = 8  # tables of so many sizes are kept; a film needs those of one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patches:
+    """A picture, ready to be looked for in another and to be searched."""
+
+    rows: Image
+    """(height * width, 36): the patch around each place, of zero mean and, but for noise, of length 1."""
+    deviation: Image
+    """(height * width,): the standard deviation of each, in levels."""
+    size: tuple[int, int]
+    """(height, width)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,10 +74,12 @@ def block_motion(left: Image, right: Image) -> tuple[BlockMotion, BlockMotion]:
     Returns:
         The motion from left to right and from right to left, for blocks at every second row and column.
     """
-    (left_patches, left_deviation), (right_patches, right_deviation) = _patches(left), _patches(right)
-    there = _best_matches(left_patches, right_patches, deviation=left_deviation, size=left.shape)
-    back = _best_matches(right_patches, left_patches, deviation=right_deviation, size=left.shape)
-    return there, back
+    return blocks_found(patches_of(left), patches_of(right))
+
+
+def blocks_found(left: Patches, right: Patches) -> tuple[BlockMotion, BlockMotion]:
+    """`block_motion`, of pictures of one size whose patches are at hand."""
+    return _best_matches(left, right), _best_matches(right, left)
 
 
 def astray(there: BlockMotion, back: BlockMotion) -> float:
@@ -124,13 +139,21 @@ def common_shift(left: Image, right: Image) -> tuple[int, int]:
     Returns:
         (y, x) in samples: what is at a place in left is at that place + (y, x) in right.
     """
-    height, width = left.shape
-    window = _window(height, width)
-    spectra = [np.fft.rfft2((image - image.mean()) * window) for image in (left, right)]
-    product = spectra[1] * spectra[0].conj()
-    size = np.abs(product)
-    product /= size + (np.float32(_WHITENING_FLOOR) * size.max() + np.float32(1e-9))
-    y, x = divmod(int(np.fft.irfft2(product, s=left.shape).argmax()), width)
+    return shift_between(spectrum_of(left), spectrum_of(right), size=left.shape)
+
+
+def spectrum_of(image: Image) -> Spectrum:
+    """(height, width // 2 + 1): a picture's frequencies, its edges faded out."""
+    return np.asarray(np.fft.rfft2((image - image.mean()) * _window(*image.shape)), dtype=np.complex64)
+
+
+def shift_between(left: Spectrum, right: Spectrum, *, size: tuple[int, ...]) -> tuple[int, int]:
+    """`common_shift`, of pictures of one size (height, width) whose spectra are at hand."""
+    height, width = size
+    product = right * left.conj()
+    strength = np.abs(product)
+    product /= strength + (np.float32(_WHITENING_FLOOR) * strength.max() + np.float32(1e-9))
+    y, x = divmod(int(np.fft.irfft2(product, s=(height, width)).argmax()), width)
     return (y - height if y > height // 2 else y), (x - width if x > width // 2 else x)
 
 
@@ -142,12 +165,12 @@ def shifted(image: Image, *, y: int, x: int) -> Image:
     return np.asarray(image.take(rows, axis=0).take(columns, axis=1))
 
 
-def _best_matches(own: Image, other: Image, *, deviation: Image, size: tuple[int, int]) -> BlockMotion:
-    height, width = size
+def _best_matches(own: Patches, other: Patches) -> BlockMotion:
+    height, width = own.size
     shape = (-(-height // GRID), -(-width // GRID))
     places = np.arange(height * width).reshape(height, width)[::GRID, ::GRID].ravel()
     padded = np.resize(places, (-(-len(places) // _BATCH), _BATCH))
-    products = own[padded] @ np.ascontiguousarray(other.T)
+    products = own.rows[padded] @ np.ascontiguousarray(other.rows.T)
     likeness = products.reshape(-1, height * width)[: len(places)]  # (blocks, places)
     likeness -= _distance_penalty(height, width)
     best = likeness.argmax(axis=1)
@@ -155,19 +178,19 @@ def _best_matches(own: Image, other: Image, *, deviation: Image, size: tuple[int
     return BlockMotion(
         offsets=offsets.astype(np.float32).reshape(2, *shape),
         likeness=np.maximum(likeness[np.arange(len(best)), best], np.float32(0.0)).reshape(shape),
-        texture=np.minimum(deviation[places], np.float32(_TEXTURE_CEILING)).reshape(shape),
+        texture=np.minimum(own.deviation[places], np.float32(_TEXTURE_CEILING)).reshape(shape),
     )
 
 
-def _patches(image: Image) -> tuple[Image, Image]:
-    """Every patch as a row of zero mean and, but for noise, of length 1; and the standard deviations."""
+def patches_of(image: Image) -> Patches:
+    """Every patch of a picture (height, width) of any levels."""
     height, width = image.shape
     padded = image.take(_edge(height), axis=0).take(_edge(width), axis=1)
     rows = sliding_window_view(padded, (_PATCH, _PATCH)).reshape(-1, _PATCH * _PATCH)
     rows = rows - rows.mean(axis=1, keepdims=True)
     energy = np.einsum("ij,ij->i", rows, rows)
     rows *= (np.float32(1.0) / np.sqrt(energy + np.float32(_NOISE_VARIANCE * _PATCH * _PATCH)))[:, None]
-    return rows, np.sqrt(energy) / np.float32(_PATCH)
+    return Patches(rows=rows, deviation=np.sqrt(energy) / np.float32(_PATCH), size=(height, width))
 
 
 def _sampled(image: Image, y: Image, x: Image) -> Image:

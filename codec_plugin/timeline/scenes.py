@@ -14,19 +14,19 @@ from codec_plugin.timeline.motion import (
     BlockMotion,
     Image,
     astray,
-    block_motion,
-    common_shift,
+    blocks_found,
     halved,
     moved,
+    shift_between,
     shifted,
     typical_distance,
 )
+from codec_plugin.timeline.seen import Seen, moments, windowed
 
 DEFAULT_SCENE_THRESHOLD = 50.0
 """A `cut_score` from here on is a cut."""
 
 _THUMBNAIL_SIDE = 160
-_SMALLEST_SIDE = 16  # a quarter of that, 4 samples, is the least that blocks are looked for in
 _NOISE_VARIANCE = 8.0  # nearly three levels of noise: an area with less texture than that proves nothing
 _TEXTURE_CEILING = 20.0  # one strong edge counts no more than ordinary texture
 _FLAT_DEVIATION = 2.0  # a black or white picture with codec noise
@@ -106,9 +106,7 @@ def likeness(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> Likeness:
     Raises:
         ValueError: The two differ in size.
     """
-    if left.shape != right.shape:
-        raise ValueError(f"thumbnails must be of one size, not {left.shape} and {right.shape}")
-    return _likeness(_prepared(left), _prepared(right))
+    return likeness_of(Seen(left), Seen(right))
 
 
 def _means(plane: Plane) -> NDArray[np.float64]:
@@ -118,27 +116,22 @@ def _means(plane: Plane) -> NDArray[np.float64]:
     return np.asarray(block_sums(plane, rows=rows, columns=columns) / (rows * columns), dtype=np.float64)
 
 
-def _prepared(image: NDArray[np.uint8]) -> Image:
-    rows, columns = image.shape
-    below, beside = max(0, _SMALLEST_SIDE - rows), max(0, _SMALLEST_SIDE - columns)
-    return np.pad(image.astype(np.float32), ((0, below), (0, beside)), mode="edge")
-
-
-def _likeness(left: Image, right: Image) -> Likeness:
-    if min(float(left.std()), float(right.std())) < _FLAT_DEVIATION and _difference(left, right) > _FLAT_DIFFERENCE:
+def likeness_of(left: Seen, right: Seen) -> Likeness:
+    """`likeness`, of pictures of which some may be worked out already."""
+    if left.thumbnail.shape != right.thumbnail.shape:
+        raise ValueError(f"thumbnails must be of one size, not {left.thumbnail.shape} and {right.thumbnail.shape}")
+    if min(left.deviation, right.deviation) < _FLAT_DEVIATION and _difference(left, right) > _FLAT_DIFFERENCE:
         return _FLAT_LIKENESS
-    halves = halved(left), halved(right)
-    quarters = halved(halves[0]), halved(halves[1])
-    there, back = block_motion(*quarters)
-    y, x = common_shift(left, right)
+    there, back = blocks_found(left.patches, right.patches)
+    y, x = shift_between(left.spectrum, right.spectrum, size=left.image.shape)
     mismatch = (
-        _mismatch(halves[0], moved(halves[1], there), halved(shifted(right, y=y, x=x)))
-        + _mismatch(halves[1], moved(halves[0], back), halved(shifted(left, y=-y, x=-x)))
+        _mismatch(left, moved(right.half, there), halved(shifted(right.image, y=y, x=x)))
+        + _mismatch(right, moved(left.half, back), halved(shifted(left.image, y=-y, x=-x)))
     ) / 2.0
     return Likeness(
         unexplained=mismatch,
         disagreement=(astray(there, back) + astray(back, there)) / 2.0,
-        motion=_motion(there, back) / max(quarters[0].shape),
+        motion=_motion(there, back) / max(left.patches.size),
     )
 
 
@@ -146,34 +139,19 @@ def _motion(there: BlockMotion, back: BlockMotion) -> float:
     return (typical_distance(there) + typical_distance(back)) / 2.0
 
 
-def _difference(left: Image, right: Image) -> float:
-    return float(np.abs(left - right).mean())
+def _difference(left: Seen, right: Seen) -> float:
+    return float(np.abs(left.image - right.image).mean())
 
 
-def _mismatch(target: Image, *guesses: Image) -> float:
+def _mismatch(target: Seen, *guesses: Image) -> float:
     """How little of the target's texture is in the better of the guesses: 0 to 1."""
-    mean, variance = _moments(target)
+    mean, variance = target.moments
     best, texture = np.zeros_like(mean), variance
     for guess in guesses:
-        guess_mean, guess_variance = _moments(guess)
-        covariance = _windowed(target * guess) - mean * guess_mean
+        guess_mean, guess_variance = moments(guess)
+        covariance = windowed(target.half * guess) - mean * guess_mean
         spread = np.sqrt((variance + np.float32(_NOISE_VARIANCE)) * (guess_variance + np.float32(_NOISE_VARIANCE)))
         best = np.maximum(best, covariance / spread)
         texture = np.maximum(texture, guess_variance)
     weight = np.minimum(np.sqrt(texture), np.float32(_TEXTURE_CEILING))
     return float((weight * (np.float32(1.0) - best)).sum() / (weight + np.float32(1.0)).sum())
-
-
-def _moments(image: Image) -> tuple[Image, Image]:
-    mean = _windowed(image)
-    return mean, np.maximum(_windowed(image * image) - mean * mean, np.float32(0.0))
-
-
-def _windowed(image: Image) -> Image:
-    """(height - 4, width - 4): means of 5 x 5 windows."""
-    pairs = image[:, :-1] + image[:, 1:]
-    across = pairs[:, :-3] + pairs[:, 2:-1] + image[:, 4:]
-    pairs = across[:-1] + across[1:]
-    sums: Image = pairs[:-3] + pairs[2:-1] + across[4:]
-    sums *= np.float32(1.0 / 25.0)
-    return sums
