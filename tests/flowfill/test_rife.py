@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from importlib import resources
@@ -63,7 +63,8 @@ class FakeGraph:
             return {"flow": np.zeros((1, 4, rows, columns)), "mask": np.zeros((1, 1, rows, columns))}
         made = (tensors["left"] + tensors["right"]) / 2
         made.flat[7] = self._opened.pixel if self._opened.pixel is not None else made.flat[7]
-        evidence = np.array([self._opened.disagreement, 0.01, 0.5, 0.0], np.float32)
+        squared = self._opened.disagreement(float(tensors["position"].item()))
+        evidence = np.array([squared, 0.01, 0.5, 0.0], np.float32)
         return {"made": made, "evidence": evidence.reshape(1, 4, 1, 1)}
 
     def close(self) -> None:
@@ -73,7 +74,9 @@ class FakeGraph:
 class FakeGraphs:
     """Opens fake sessions and keeps count."""
 
-    def __init__(self, *, pixel: float | None = None, disagreement: float = 0.0) -> None:
+    def __init__(
+        self, *, pixel: float | None = None, disagreement: Callable[[float], float] = lambda position: 0.0
+    ) -> None:
         self.pixel = pixel
         self.disagreement = disagreement
         self.runs: list[str] = []
@@ -206,7 +209,9 @@ def test_numbers_that_are_not_finite_are_a_reason_not_a_picture(pixel: float) ->
 
 def test_evidence_that_is_not_finite_is_a_reason_too() -> None:
     with pytest.raises(CannotFill, match="not finite"):
-        next(RifeEngine(opens=FakeGraphs(disagreement=float("nan"))).fill(request(texture(), texture())))
+        next(
+            RifeEngine(opens=FakeGraphs(disagreement=lambda position: float("nan"))).fill(request(texture(), texture()))
+        )
 
 
 def test_two_frames_with_nothing_in_common_are_not_filled(engine: RifeEngine) -> None:
@@ -215,6 +220,17 @@ def test_two_frames_with_nothing_in_common_are_not_filled(engine: RifeEngine) ->
     right = picture((random.random((3, 16, 24)) > 0.5).astype(np.float32).repeat(8, 1).repeat(8, 2))
     with pytest.raises(CannotFill, match=r"too little in common.*0\.\d\d"):
         next(engine.fill(request(left, right)))
+
+
+def test_a_long_gap_is_judged_in_its_middle_before_the_first_picture() -> None:
+    # A panned skyline with 23 frames missing: 0.08 in the middle and 0.28 at the last one. All of it used to be held.
+    asked = request(texture(), texture(shift=4), tuple(Fraction(index, 24) for index in range(1, 24)))
+    panned, cut = (FakeGraphs(disagreement=d) for d in (lambda p: abs(p - 0.5) ** 2, lambda p: 0.25 - abs(p - 0.5)))
+
+    assert len(list(RifeEngine(opens=panned).fill(asked))) == 23
+    with pytest.raises(CannotFill, match=r"too little in common.*0\.50"):
+        next(RifeEngine(opens=cut).fill(asked))
+    assert cut.runs.count("flow") == 1
 
 
 def test_each_made_picture_leaves_its_evidence(engine: RifeEngine) -> None:
