@@ -8,6 +8,7 @@ import logging
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -125,6 +126,19 @@ def test_a_folder_that_can_not_be_written_is_named_where_a_build_was_asked_for(t
 
     with pytest.raises(CacheUnusable, match="can't be written"):
         engines(tmp_path).get_or_make(KEY, lambda: b"engine")
+
+
+def test_a_read_only_file_system_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_only(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    cache = engines(tmp_path)
+    cache.get_or_make(KEY, lambda: b"made before")
+    monkeypatch.setattr(tempfile, "mkstemp", read_only)
+
+    assert cache.get_or_make(KEY, lambda: b"never") == b"made before"
+    with pytest.raises(CacheUnusable, match="Read-only file system"):
+        cache.get_or_make(replace(KEY, device="GPU B"), lambda: b"engine")
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")

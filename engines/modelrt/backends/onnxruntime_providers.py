@@ -92,7 +92,8 @@ def opened(model: OnnxModel, settings: onnxruntime.SessionOptions, options: Sess
     """An inference session on the provider that was asked for, or an error."""
     source = model.data if model.data is not None else str(model.files[0])
     told = settings_of(options)
-    settings.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    if options.provider is not Provider.CPU:
+        settings.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     if options.provider is Provider.NV_TENSORRT_RTX:
         settings.add_provider_for_devices([_plugin_devices()[options.gpu_index]], told)
         session = onnxruntime.InferenceSession(source, settings, enable_fallback=0)
