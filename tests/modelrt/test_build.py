@@ -190,6 +190,30 @@ def test_a_runtime_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.Cap
     assert "pip install tensorrt-cu13" in capsys.readouterr().err
 
 
+@needs_openvino
+@pytest.mark.slow  # a network is exported: a quarter of a minute on one core
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's exporter warns of torch's own functions
+def test_an_exported_network_of_fcvg_is_verified_where_it_is_to_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for package in ("torch", "diffusers", "onnxscript"):
+        pytest.importorskip(package, reason=f"the package {package}, which exports FCVG's networks, is not installed")
+    from fcvg.tiny import make_tiny
+
+    weights, graphs = tmp_path / "weights", tmp_path / "graphs"
+    make_tiny(weights)
+    words = ["--engine", "fcvg", "--weights", str(weights), "--graphs", "condition-encoder", "--size", "64x64"]
+    assert run(["export", str(graphs), *words, "--frames", "3", "--check", "never", "-q"]) == 0
+    assert built(tmp_path, str(graphs)) == 1
+    assert "unverified (parity was not asked for)" in capsys.readouterr().err
+
+    assert built(tmp_path, str(graphs), "--verify", "--weights", str(weights)) == 0
+    (manifest,) = [load_manifest(path) for path in graphs.glob("*.manifest.json")]
+    assert manifest.unverified is None
+    assert manifest.parity[0].relative < 1e-4
+    assert built(tmp_path, str(graphs)) == 0
+
+
 def test_the_fastest_measured_runtime_that_is_here_is_chosen() -> None:
     fastest = choose("rife", installed=lambda runtime: runtime is not Runtime.TENSORRT)
     assert fastest is not None
