@@ -1,4 +1,4 @@
-"""`python -m benchmarks quality|speed|doubling|smart|survey|thin|fcvg|profiles|tensorrt-rtx|tables`."""
+"""`python -m benchmarks COMMAND`; --help lists the commands."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from benchmarks.doubling import (
     save_doubling,
     whose,
 )
+from benchmarks.export import export_result, measure_export, save_export
+from benchmarks.fcvg_runtimes import measure_runtimes, save_runtimes
 from benchmarks.machine import Machine, this_machine
 from benchmarks.peers import Peer, peers
 from benchmarks.profiles import Job, measure_profiles, save_profiles
@@ -220,6 +222,31 @@ def profiles(
         allow_cpu=allow_cpu,
     )
     save_profiles(measure_profiles(job, command=_command(film), tell=_tell), output)
+
+
+@main.command()
+@click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), default="fp16", show_default=True)
+@click.option("--size", type=SizeType(), default="1024x576", show_default=True, metavar="WxH", help="Of the pictures.")
+@click.option("--frames", type=click.IntRange(3, 25), default=25, show_default=True, help="Of a clip.")
+@click.option("--batch", type=click.IntRange(1, 4), default=2, show_default=True, help="Rows.")
+@click.option("--output", type=click.Path(path_type=Path), default=RESULTS / "export.json")
+def export(precision: str, size: tuple[int, int], frames: int, batch: int, output: Path) -> None:
+    """Exports FCVG's full-size UNet with random weights: seconds, and the most memory."""
+    row = measure_export(precision=precision, size=size, frames=frames, batch=batch, tell=_tell)
+    typed = f"python -m benchmarks export --precision {precision} --size {size[0]}x{size[1]} --frames {frames}"
+    save_export(export_result((row,), command=f"{typed} --batch {batch}"), output)
+    _tell(f"{row.wall_s:.0f} s, {row.cpu_s:.0f} of the processor, {row.peak_bytes / 1e9:.1f} GB at the peak")
+
+
+@main.command("fcvg-runtimes")
+@click.option("--threads", multiple=True, type=click.IntRange(1), default=(1, 2), show_default=True)
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True)
+@click.option("--output", type=click.Path(path_type=Path), default=RESULTS / "fcvg_runtimes.json")
+def fcvg_runtimes(threads: tuple[int, ...], rounds: int, output: Path) -> None:
+    """A middling UNet of FCVG's on every runtime that is here, in turns: seconds a call, and how near to torch."""
+    words = " ".join(f"--threads {count}" for count in threads)
+    command = f"python -m benchmarks fcvg-runtimes {words} --rounds {rounds}"
+    save_runtimes(measure_runtimes(threads=threads, rounds=rounds, command=command, tell=_tell), output)
 
 
 @main.command()

@@ -32,6 +32,7 @@ from codec_plugin.engine import FillRequest
 from codec_plugin.picture import Family, Layout, Picture
 from flowfill.network import Runs
 from flowfill.rife import RifeEngine, RifeOptions
+from flowfill.runtimes import RifeRuntime
 from modelrt import Precision, Runtime, SessionOptions, TensorSpec, TorchModel, open_session, set_thread_budget
 
 RESULT = Path(__file__).parent / "results" / "runtimes.json"
@@ -50,6 +51,7 @@ from fractions import Fraction
 from codec_plugin.engine import FillRequest
 from codec_plugin.picture import Family, Layout, Picture
 from flowfill.rife import RifeEngine, RifeOptions
+from flowfill.runtimes import RifeRuntime
 from modelrt import Runtime, set_thread_budget
 set_thread_budget(int(sys.argv[2]))
 random = np.random.default_rng(0)
@@ -152,8 +154,8 @@ def psnr(made: Picture, truth: Frame) -> float:
 def engine_of(name: str, weights: Path | None) -> RifeEngine:
     """The engine behind a row's name."""
     runtime, precision = name.split()
-    choice = RifeOptions(runtime=Runtime(runtime), precision=Precision(precision), cache=None)
-    if choice.runtime is not Runtime.TORCH:
+    choice = RifeOptions(runtime=RifeRuntime(runtime), precision=Precision(precision), cache=None)
+    if choice.runtime is not RifeRuntime.TORCH:
         return RifeEngine(choice)
     if weights is None:
         raise SystemExit("the torch baseline needs --weights")

@@ -158,11 +158,11 @@ class Opener:
         return open_session(model, runtime=self.runtime, options=options)
 
     def _precision(self, manifest: Manifest) -> Precision:
-        """What the session computes in. A graph's own arithmetic is written in it; OpenVINO goes by the hint alone."""
-        if manifest.model in (GraphName.VAE_ENCODER, GraphName.VAE_DECODER) or self.precision is None:
-            return Precision.FP32
-        written = self.runtime is not Runtime.OPENVINO and manifest.precision is self.precision
-        return Precision.FP32 if written else self.precision
+        """What the session computes in: OpenVINO goes by the hint alone, the others by what the graph is written in."""
+        decodes = manifest.model in (GraphName.VAE_ENCODER, GraphName.VAE_DECODER)
+        if self.runtime is Runtime.OPENVINO:
+            return Precision.FP32 if decodes or self.precision is None else self.precision
+        return manifest.precision if decodes or self.precision is None else self.precision
 
 
 def cached_folder(digests: Sequence[str]) -> Path:

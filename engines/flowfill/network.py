@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -18,6 +19,8 @@ from modelrt import (
     Runtime,
     SessionOptions,
     Tensor,
+    load_manifest,
+    manifest_path,
     open_session,
 )
 from modelrt.errors import ModelDamaged
@@ -81,7 +84,7 @@ class Opens(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShippedGraphs:
-    """Opens the graphs that come with the package."""
+    """Opens the graphs that come with the package, or those in a folder of `codec-plugin export`."""
 
     runtime: Runtime
     """What runs them."""
@@ -91,6 +94,8 @@ class ShippedGraphs:
     """Where compiled graphs are kept."""
     device: str = "cpu"
     """Where they run: cpu, or cuda:0, cuda:1 …"""
+    folder: Path | None = None
+    """Where other graphs lie; None for the package's own."""
 
     def __call__(self, graph: str, /, *, shapes: Mapping[str, tuple[int, ...]]) -> Runs:
         """Opens a graph.
@@ -100,6 +105,11 @@ class ShippedGraphs:
             ModelDamaged: the file is gone or broken; the message says to reinstall.
         """
         precision = Precision.FP32 if graph == "merger" else self.precision
+        model = shipped_model(graph) if self.folder is None else exported_model(graph, self.folder)
+        if self.runtime is Runtime.TORCH:
+            from flowfill.torchgraphs import open_in_torch
+
+            return open_in_torch(graph, model, shapes=shapes, precision=precision, device=self.device)
         options = SessionOptions(
             precision=precision,
             shapes=shapes,
@@ -107,7 +117,7 @@ class ShippedGraphs:
             device=self.device,
             provider=Provider.CPU if self.device == "cpu" else Provider.CUDA,
         )
-        return open_session(shipped_model(graph), runtime=self.runtime, options=options)
+        return open_session(model, runtime=self.runtime, options=options)
 
 
 def shipped_model(graph: str) -> OnnxModel:
@@ -121,6 +131,20 @@ def shipped_model(graph: str) -> OnnxModel:
         return OnnxModel(name=f"rife/{graph}.onnx", data=file.read_bytes(), remedy=REMEDY)
     except OSError as error:
         raise ModelDamaged(f"rife/{graph}.onnx can't be read ({error.strerror}): {REMEDY}") from error
+
+
+def exported_model(graph: str, folder: Path) -> OnnxModel:
+    """A graph from a folder of `codec-plugin export --engine rife`.
+
+    Raises:
+        ModelDamaged: it isn't there, or was changed.
+        ModelUnverified: it was never compared with torch.
+    """
+    path = folder / f"{graph}.onnx"
+    manifest = load_manifest(manifest_path(path))
+    manifest.check_files(folder)
+    manifest.require_verified()
+    return OnnxModel.from_file(path, remedy="export it again")
 
 
 class RifeNetwork:

@@ -7,14 +7,17 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 
 from codec_plugin.engine import EngineInfo, Estimate, FillRequest, Finding, Take
 from codec_plugin.errors import Cancelled, CannotFill, EngineError, OptionError
 from codec_plugin.picture import Picture
+from flowfill.exporter import RifeExporter
 from flowfill.grid import SCALES, FlowGrid, scale_for
 from flowfill.network import Evidence, Made, Opens, RifeNetwork, ShippedGraphs, View
+from flowfill.runtimes import RifeRuntime, can_read, chosen
 from modelrt import CompileCache, ModelRuntimeError, Precision, Runtime, is_installed, thread_budget
 from modelrt.opening import install_hint
 
@@ -36,8 +39,10 @@ class RifeOptions:
     backs up a scene detector and doesn't replace one. Near an end it says nothing: one picture is warped by all of
     the motion there, and hardly used (with 23 frames of a panned skyline missing 0.08 in the middle and 0.28 at the
     last one)."""
-    runtime: Runtime = Runtime.OPENVINO
+    runtime: RifeRuntime = RifeRuntime.OPENVINO
     """What runs the network; where it isn't installed, that is an error."""
+    graphs: Path | None = None
+    """A folder of `codec-plugin export --engine rife`, in place of the graphs that come with the package."""
     precision: Precision = Precision.FP32
     """What the network computes in."""
     device: str = "cpu"
@@ -64,6 +69,7 @@ class RifeEngine:
     """
 
     options_type = RifeOptions
+    exporter = RifeExporter()
     info = EngineInfo(
         name="rife",
         summary="a flow network (RIFE) at any position; keeps what doesn't move",
@@ -83,16 +89,20 @@ class RifeEngine:
         """
         self.options = options or RifeOptions()
         """How this engine works."""
-        if opens is None and not is_installed(self.options.runtime):
+        self._runtime = chosen(self.options.runtime)
+        if opens is None and not is_installed(self._runtime):
             raise EngineError(
-                f"rife runs on {self.options.runtime}, which isn't installed; "
-                f"install it with: {install_hint(self.options.runtime)}"
+                f"rife runs on {self._runtime}, which isn't installed; install it with: {install_hint(self._runtime)}"
             )
+        if opens is None and self._runtime is Runtime.TORCH and not can_read():
+            raise EngineError("rife runs on torch with the package onnx, which isn't installed: pip install onnx")
+        on_first_gpu = self._runtime is Runtime.TENSORRT and self.options.device == "cpu"  # it runs nowhere else
         self._opens: Opens = opens or ShippedGraphs(
-            runtime=self.options.runtime,
+            runtime=self._runtime,
             precision=self.options.precision,
             cache=self.options.cache,
-            device=self.options.device,
+            folder=self.options.graphs,
+            device="cuda:0" if on_first_gpu else self.options.device,
         )
         self._network: RifeNetwork | None = None
         self._views: dict[int, View] = {}

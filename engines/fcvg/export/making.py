@@ -63,7 +63,7 @@ def export_graphs(
                     continue
                 done.add(stem)
                 frames = int(settings.get("frames", 1))
-                inputs, outputs = _tensors(name, checked.configs, shape, frames=frames)
+                inputs, outputs = tensors_of(name, checked.configs, shape, frames=frames)
                 yield ExportGraph(
                     model=str(name),
                     stem=stem,
@@ -108,7 +108,7 @@ def module_of(
     return DecoderGraph(network, frames=frames) if name is GraphName.VAE_DECODER else EmbeddingGraph(network)
 
 
-def _tensors(
+def tensors_of(
     name: GraphName, configs: Mapping[str, Any], shape: ExportShape, *, frames: int
 ) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     """Example inputs, of the size that they have in a clip, and the outputs' names."""

@@ -6,9 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-TOLERANCE = 1e-2
-"""Largest difference between a graph and its module in fp32, in pixels of flow and in logits. On random pictures
-single pixels of flow are ill-conditioned; a constant traced in place of a size is off by whole pixels."""
+from flowfill.exporter import TOLERANCE
 
 
 def main() -> int:

@@ -14,6 +14,8 @@ import onnx.numpy_helper
 import torch
 from torch import Tensor, nn
 
+from modelrt import OnnxModel, Runtime, open_session
+
 OPSET = 20
 """The newest that every runtime reads at full speed; GridSample came with 16."""
 
@@ -122,15 +124,14 @@ def _halve_weights(model: onnx.ModelProto) -> None:
 
 def largest_difference(graph: Graph, data: bytes) -> float:
     """The largest absolute difference of a graph in ONNX Runtime from its module, at twice the size."""
-    import onnxruntime
 
     def doubled(tensor: Tensor) -> Tensor:
         return tensor if tensor.shape[2] == 1 else tensor.repeat(1, 1, 2, 2)
 
     given = {name: doubled(tensor) for name, tensor in graph.inputs.items()}
-    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
-    made = session.run(list(graph.outputs), {name: tensor.numpy() for name, tensor in given.items()})
+    with open_session(OnnxModel(name=graph.name, data=data), runtime=Runtime.ONNXRUNTIME) as session:
+        made = session.run({name: tensor.numpy() for name, tensor in given.items()})
     with torch.inference_mode():
         wanted = graph.module(*given.values())
-    pairs = zip(made, wanted if isinstance(wanted, tuple) else (wanted,), strict=True)
+    pairs = zip((made[name] for name in graph.outputs), wanted if isinstance(wanted, tuple) else (wanted,), strict=True)
     return max(float(np.abs(ours - theirs.numpy()).max()) for ours, theirs in pairs)
