@@ -46,8 +46,8 @@ class RifeOptions:
     precision: Precision = Precision.FP32
     """What the network computes in."""
     device: str = "cpu"
-    """Where it computes: cpu, or cuda:0, cuda:1 … with runtime onnxruntime and precision fp16, as the shipped weights
-    are; a GPU that isn't there is an error."""
+    """Where it computes: cpu, or cuda:0, cuda:1 … with runtime onnxruntime and precision fp32, which the shipped graphs
+    compute in (fp16 is how their weights are stored); a GPU that isn't there is an error."""
     cache: CompileCache | None = field(default_factory=CompileCache)
     """Where compiled graphs are kept between processes; None compiles each time."""
 
