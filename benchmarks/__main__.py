@@ -355,6 +355,34 @@ def tensorrt_rtx(model: Path, headers: Path, library: Path | None, shapes: tuple
 
 
 @main.command()
+@click.option("--film", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--part", default="60:150", show_default=True, help="START:STOP in seconds; a fifth of it is held out.")
+@click.option("--minutes", type=float, default=25.0, show_default=True, help="All stages together, by the clock.")
+@click.option("--keep", required=True, type=click.Path(file_okay=False, path_type=Path), help="Weights and picture.")
+@click.option("--clips", type=click.IntRange(1), default=4, show_default=True, help="Held-out gaps to make again.")
+@click.option("--steps", type=click.IntRange(2), default=6, show_default=True, help="Denoising steps.")
+@click.option("--guidance", type=click.FloatRange(1), default=1.0, show_default=True)
+@click.option("--output", type=click.Path(path_type=Path), default=RESULTS / "training.json")
+def training(
+    film: Path, part: str, minutes: float, keep: Path, clips: int, steps: int, guidance: float, output: Path
+) -> None:
+    """Whether training learns: a small model on a piece of a film, and what it makes of gaps it never saw."""
+    from benchmarks.training import TrainingJob, measure_training, save_training
+
+    first, _, second = part.partition(":")
+    job = TrainingJob(
+        film=film,
+        part=(float(first), float(second)),
+        minutes=minutes,
+        clips=clips,
+        steps=steps,
+        guidance=guidance,
+        keep=keep,
+    )
+    save_training(measure_training(job, command=_command(film), tell=_tell), output)
+
+
+@main.command()
 @click.option("--check", is_flag=True, help="Fail where a table is stale, and write nothing.")
 def tables(check: bool) -> None:
     """Writes the tables of the READMEs from the results."""
@@ -392,7 +420,7 @@ def _command(clips: Path) -> str:
         (clips.name if clips.is_file() else "CLIPS")
         if Path(word) == clips
         else Path(word).name
-        if before in ("--output", "--vapoursynth", "--film", "--weights", "--ffmpeg")
+        if before in ("--output", "--vapoursynth", "--film", "--keep", "--weights", "--ffmpeg")
         else word
         for before, word in zip(["", *typed], typed, strict=False)
     ]

@@ -70,6 +70,13 @@ def test_pyav_is_imported_in_media_only(path: Path) -> None:
     assert "av" not in names or part_of(path) == "media"
 
 
+def test_fcvg_reads_and_encodes_films_through_the_media_layer_only() -> None:
+    paths = sorted((ROOT.parent / "engines" / "fcvg").rglob("*.py"))
+
+    assert len(paths) > 30
+    assert [path.name for path in paths if "av" in {name.split(".")[0] for name in imports_of(path)}] == []
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_library_code_imports_no_click_and_no_engine(path: Path) -> None:
     names = {name.split(".")[0] for name in imports_of(path)}

@@ -138,8 +138,9 @@ def _encoder_flops(key: _Key, size: tuple[int, int]) -> float:
 @cache
 def _decoder_flops(key: _Key, size: tuple[int, int], chunk: int) -> float:
     """Of one chunk of frames."""
-    network = make_network(VAE, key.configs[VAE.name])
-    return _counted(lambda: network.decode(_blank((chunk, 4, size[1] // 8, size[0] // 8)), num_frames=chunk))
+    config = key.configs[VAE.name]
+    network, latents = make_network(VAE, config), int(config.get("latent_channels", 4))
+    return _counted(lambda: network.decode(_blank((chunk, latents, size[1] // 8, size[0] // 8)), num_frames=chunk))
 
 
 def _blank(shape: tuple[int, ...]) -> torch.Tensor:

@@ -74,7 +74,7 @@ CONFIGS: Mapping[str, Mapping[str, Any]] = {
         "hidden_act": "gelu",
     },
 }
-_SCHEDULER = {
+SCHEDULER: Mapping[str, Any] = {
     "_class_name": "EulerDiscreteScheduler",
     "beta_start": 0.00085,
     "beta_end": 0.012,
@@ -89,7 +89,7 @@ _SCHEDULER = {
     "timestep_type": "continuous",
     "use_karras_sigmas": True,
 }
-_FEATURE_EXTRACTOR = {
+FEATURE_EXTRACTOR: Mapping[str, Any] = {
     "image_processor_type": "CLIPImageProcessor",
     "image_mean": [0.48145466, 0.4578275, 0.40821073],
     "image_std": [0.26862954, 0.26130258, 0.27577711],
@@ -117,8 +117,8 @@ def make_tiny(folder: Path, *, seed: int = 0) -> Path:
         unet = shapes if component is UNET else unet
         _write_json(component.config_in(svd), config)
         _write_tensors(_weights_path(component, svd), shapes, seed=seed * 8 + number)
-    _write_json(svd / SCHEDULER_CONFIG, _SCHEDULER)
-    _write_json(svd / FEATURE_EXTRACTOR_CONFIG, _FEATURE_EXTRACTOR)
+    _write_json(svd / SCHEDULER_CONFIG, SCHEDULER)
+    _write_json(svd / FEATURE_EXTRACTOR_CONFIG, FEATURE_EXTRACTOR)
     _write_json(svd / "model_index.json", {"_class_name": "StableVideoDiffusionPipeline"})
     subset = {key: shape for key, shape in unet.items() if _TUNED in key}
     _write_tensors(folder / TUNED_UNET, subset, seed=seed * 8 + 3)

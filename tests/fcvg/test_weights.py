@@ -204,7 +204,7 @@ def test_a_configuration_of_other_weights_is_refused(weights: Path) -> None:
         ("unet/config.json", {"_class_name": "UNet2DConditionModel"}, "it is for UNet2DConditionModel, not for"),
         ("unet/config.json", {"cross_attention_dim": 64}, "takes embeddings of 64 numbers"),
         ("unet/config.json", {"down_block_types": ["Nonsense", "Nonsense"]}, "its values make no"),
-        ("vae/config.json", {"latent_channels": 16}, "latent_channels other than 4"),
+        ("vae/config.json", {"latent_channels": 16}, "in_channels other than 32"),
         ("scheduler/scheduler_config.json", {"prediction_type": "epsilon"}, "is epsilon, not v_prediction"),
     ],
 )

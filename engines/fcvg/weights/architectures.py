@@ -39,8 +39,13 @@ def read_config(path: Path) -> Config:
     return config
 
 
-def make_network(component: Component, config: Config) -> Any:
-    """A component's network on torch's "meta" device.
+def make_network(component: Component, config: Config, *, device: str = "meta") -> Any:
+    """A component's network: on torch's "meta" device, or with the numbers that its layers begin with.
+
+    Args:
+        component: which.
+        config: its configuration.
+        device: "meta", or where the numbers are to be.
 
     Raises:
         BadConfig: the configuration is for another kind of network, or its values make none.
@@ -50,17 +55,17 @@ def make_network(component: Component, config: Config) -> Any:
         raise BadConfig(f"it is for {named or 'nothing that it names'}, not for {component.class_names[0]}")
     makers = {UNET.name: _unet, VAE.name: _vae, IMAGE_ENCODER.name: _image_encoder}
     try:
-        with torch.device("meta"):
-            return makers[component.name](config).to("meta")  # diffusers makes a few parameters past the default device
+        with torch.device(device):
+            return makers[component.name](config).to(device)  # diffusers makes a few parameters past the default device
     except BadConfig:
         raise
     except Exception as error:  # the libraries' constructors raise whatever comes of the values
         raise BadConfig(f"its values make no {component.class_names[0]}: {error}") from error
 
 
-def make_encoder(width: int) -> ConditionEncoder:
-    """The condition encoder on the "meta" device, its output as wide as the UNet's first level."""
-    with torch.device("meta"):
+def make_encoder(width: int, *, device: str = "meta") -> ConditionEncoder:
+    """The condition encoder, its output as wide as the UNet's first level; `device` as for `make_network`."""
+    with torch.device(device):
         return ConditionEncoder(width)
 
 
@@ -76,14 +81,20 @@ def first_width(unet_config: Config) -> int:
 
 def disagreements(unet: Config, vae: Config, image_encoder: Config) -> list[str]:
     """Where three configurations, each sound by itself, don't fit each other or FCVG."""
+    latents = vae.get("latent_channels", 4)
     checks = (
-        (unet.get("in_channels", 8) == 8, "unet/config.json has in_channels other than 8"),
-        (unet.get("out_channels", 4) == 4, "unet/config.json has out_channels other than 4"),
+        (
+            unet.get("in_channels", 8) == 2 * latents,
+            f"unet/config.json has in_channels other than {2 * latents}, twice the VAE's latent_channels",
+        ),
+        (
+            unet.get("out_channels", 4) == latents,
+            f"unet/config.json has out_channels other than {latents}, the VAE's latent_channels",
+        ),
         (
             unet.get("projection_class_embeddings_input_dim", 768) == 3 * unet.get("addition_time_embed_dim", 256),
             "unet/config.json expects other than the three added numbers (rate, motion, noise)",
         ),
-        (vae.get("latent_channels", 4) == 4, "vae/config.json has latent_channels other than 4"),
         (len(vae.get("block_out_channels", ())) == 4, "vae/config.json doesn't shrink pictures eight times"),
         (
             unet.get("cross_attention_dim", 1024) == image_encoder.get("projection_dim", 512),

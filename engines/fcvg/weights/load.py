@@ -83,7 +83,7 @@ def load_checked(
     second = None
     if backward:
         files = [checked.files[UNET.name].path, checked.files["backward"].path]
-        second = _filled(make_network(UNET, unet_config), files, device=home, dtype=dtype)
+        second = filled(make_network(UNET, unet_config), files, device=home, dtype=dtype)
     return Models(
         unet=networks["unet"],
         encoder=encoder,
@@ -139,10 +139,10 @@ def load_network(
         component = next(component for component in COMPONENTS if component.name == name)
         network = make_network(component, checked.configs[name])
     files = network_files(checked, name, tuned=tuned, consistency=consistency)
-    return _filled(network, files, device=device, dtype=dtype)
+    return filled(network, files, device=device, dtype=dtype)
 
 
-def _filled(network: nn.Module, files: list[Path], *, device: torch.device | str, dtype: torch.dtype) -> Any:
+def filled(network: nn.Module, files: list[Path], *, device: torch.device | str, dtype: torch.dtype) -> Any:
     """A network from the "meta" device with the tensors of the files, later files over earlier ones.
 
     Each tensor is read once and goes straight to its type and place: no second copy of a network is ever in memory.
