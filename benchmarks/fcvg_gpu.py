@@ -1,4 +1,4 @@
-"""FCVG on an NVIDIA GPU: ours in half precision, eager, compiled and as CUDA graphs, beside the public code.
+"""FCVG on an NVIDIA GPU: ours in half precision, on every runtime, beside the public code.
 
     python -m benchmarks fcvg --public PATH_OF_PUBLIC_CHECKOUT
 
@@ -60,7 +60,7 @@ def worked(options: argparse.Namespace) -> dict[str, Any]:
     if options.work in rife_gpu.VARIANTS:
         rounds = 1 if options.tiny else options.rounds
         return rife_gpu.measured(options.work, device=device, rounds=rounds, tiny=options.tiny)
-    toy, full = Size(frames=5, height=48, width=48, steps=2, tiny=True), (25, 576, 1024)
+    toy, full = Size(frames=5, height=64, width=64, steps=2, tiny=True), (25, 576, 1024)
     size = toy if options.tiny else Size(frames=full[0], height=full[1], width=full[2], steps=options.steps, tiny=False)
     rounds = 1 if options.tiny else options.rounds
     return measured(options.work, size=size, device=device, rounds=rounds, batch=options.batch, public=options.public)
@@ -147,13 +147,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     import torch
 
     from benchmarks import rife_gpu
-    from benchmarks.fcvg_variants import PUBLIC, VARIANTS
+    from benchmarks.fcvg_variants import GRAPHS, PUBLIC, VARIANTS
 
     if not options.tiny and not torch.cuda.is_available():
         raise SystemExit("this needs an NVIDIA GPU that torch sees; --tiny shows on the CPU that it runs")
     counts = torch.cuda.is_available() and not options.tiny
     about = {"machine": machine(), "job": {"steps": options.steps, "batch": options.batch, "frames": 25}}
-    every = [*VARIANTS, *PUBLIC, *rife_gpu.VARIANTS]
+    every = [*VARIANTS, *GRAPHS, *PUBLIC, *rife_gpu.VARIANTS]
     names = [name for name in every if not options.only or any(word in name for word in options.only)]
     rate = float(asked("rate", options)["rate"])
     floor_s = operations(steps=options.steps) / rate if counts else None

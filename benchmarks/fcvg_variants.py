@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from fcvg.models import Models
+from benchmarks.fcvg_graphs import WAYS, graph_networks, shape_of
+from fcvg.models import Models, Networks
 from fcvg.nets.encoder import ConditionEncoder
 from fcvg.nets.unet import ControlledUNet
 from fcvg.pipeline import Stage, generate
@@ -22,6 +23,8 @@ VARIANTS = {
     for precision in ("bf16", "fp16")
     for way in ("eager", "compiled", "cuda-graphs")
 }
+GRAPHS = {f"ours fp16 {way}": way for way in WAYS}
+"""Exported graphs, by what runs them."""
 PUBLIC = {"public fp32 offloaded (as it ships)": "fp32", "public bf16": "bf16"}
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 _MODES = {"compiled": "default", "cuda-graphs": "reduce-overhead"}
@@ -97,7 +100,7 @@ def measured(
 ) -> dict[str, Any]:
     """Warms a variant up on a clip of the same size and two steps, then times whole clips."""
     torch.manual_seed(0)
-    if name in VARIANTS:
+    if name in VARIANTS or name in GRAPHS:
         run = _ours(name, size=size, device=device, batch=batch)
     else:
         if public is None:
@@ -136,23 +139,17 @@ def matmul_rate(device: torch.device, *, tiny: bool) -> float:
 
 
 def _ours(name: str, *, size: Size, device: torch.device, batch: int) -> Callable[[int], Timing]:
-    from diffusers import AutoencoderKLTemporalDecoder
-    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
-
-    precision, way = VARIANTS[name]
-    unet, vae, clip = configurations(tiny=size.tiny)
-    with device:
-        models = Models(
-            unet=ControlledUNet(**unet),
-            encoder=ConditionEncoder(),
-            vae=AutoencoderKLTemporalDecoder(**vae),
-            image_encoder=CLIPVisionModelWithProjection(CLIPVisionConfig(**clip)),
-            scheduler_config=_SCHEDULER,
-        ).placed(device=device, dtype=_DTYPES[precision])
-    if way in _MODES:
-        backend: dict[str, Any] = {"backend": "eager"} if size.tiny else {"mode": _MODES[way]}
-        models.unet.compile(fullgraph=True, dynamic=False, **backend)
-        models.encoder.compile(fullgraph=True, dynamic=False, **backend)
+    models: Networks
+    if name in GRAPHS:
+        models = graph_networks(
+            GRAPHS[name],
+            configurations=configurations(tiny=size.tiny),
+            scheduler=_SCHEDULER,
+            shape=shape_of(width=size.width, height=size.height, frames=size.frames, batch=batch),
+            device=device,
+        )
+    else:
+        models = _modules(name, size=size, device=device)
     pictures = torch.rand(2, 3, size.height, size.width)
     conditions = torch.rand(size.frames, 3, size.height, size.width)
 
@@ -180,6 +177,27 @@ def _ours(name: str, *, size: Size, device: torch.device, batch: int) -> Callabl
         return Timing(total_s=end - start, sample_s=sampled, decode_s=end - marks[Stage.DECODE])
 
     return run
+
+
+def _modules(name: str, *, size: Size, device: torch.device) -> Models:
+    from diffusers import AutoencoderKLTemporalDecoder
+    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    precision, way = VARIANTS[name]
+    unet, vae, clip = configurations(tiny=size.tiny)
+    with device:
+        models = Models(
+            unet=ControlledUNet(**unet),
+            encoder=ConditionEncoder(),
+            vae=AutoencoderKLTemporalDecoder(**vae),
+            image_encoder=CLIPVisionModelWithProjection(CLIPVisionConfig(**clip)),
+            scheduler_config=_SCHEDULER,
+        ).placed(device=device, dtype=_DTYPES[precision])
+    if way in _MODES:
+        backend: dict[str, Any] = {"backend": "eager"} if size.tiny else {"mode": _MODES[way]}
+        models.unet.compile(fullgraph=True, dynamic=False, **backend)
+        models.encoder.compile(fullgraph=True, dynamic=False, **backend)
+    return models
 
 
 def _public(name: str, *, size: Size, device: torch.device, checkout: Path) -> Callable[[int], Timing]:

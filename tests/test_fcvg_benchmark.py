@@ -67,6 +67,16 @@ def test_toy_networks_are_timed_and_nothing_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow  # exports every graph
+@pytest.mark.timeout(300)
+def test_toy_graphs_are_timed_in_onnx_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
+    for package in ("torch", "diffusers", "transformers", "onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(package, reason="the extras fcvg and export are not installed")
+    options = fcvg_gpu.parsed(["--tiny", "--work", "ours fp16 onnxruntime"])
+
+    assert fcvg_gpu.worked(options)["total_s"] > 0
+
+
 def test_without_a_gpu_the_full_size_is_refused() -> None:
     torch = pytest.importorskip("torch", reason="the fcvg extra is not installed")
     if torch.cuda.is_available():
