@@ -71,7 +71,7 @@ def long_table(result: QualityResult) -> str:
     """A row for each clip, gap and peer of the long gaps, with differences and their intervals."""
     legend = (
         "Means over the frames made. In brackets where that mean lies with 95 % confidence, the gaps of the clip "
-        "resampled: with two or four gaps that says little of other clips."
+        "resampled: with so few that says little of other clips."
     )
     return "\n".join([legend, "", *difference_lines(result.rows), "", _origin(result.command, result.machine)])
 
