@@ -28,7 +28,7 @@ MIDDLING_SHAPE = ExportShape(size=(448, 256), frames=9, batch=1)
 
 def full_size() -> Mapping[str, Any]:
     """SVD-XT's configuration: 1.52 billion parameters."""
-    return configurations(tiny=False)[0]
+    return {"block_out_channels": (320, 640, 1280, 1280), **configurations(tiny=False)[0]}
 
 
 def random_unet(config: Mapping[str, Any], precision: Precision) -> ControlledUNet:

@@ -16,6 +16,7 @@ pytest.importorskip("diffusers", reason="the fcvg extra is not installed")
 pytest.importorskip("transformers", reason="the fcvg extra is not installed")
 pytest.importorskip("onnxscript", reason="the export extra is not installed")
 
+from benchmarks.random_unet import MIDDLING, MIDDLING_SHAPE, unet_graph
 from codec_plugin import EngineError, OptionError
 from codec_plugin.exports import ExportPrecision, ExportRequest, graph_exporter
 from fcvg import FcvgEngine, FcvgOptions
@@ -29,7 +30,7 @@ from fcvg.weights.check import check_weights
 from modelrt import Manifest, OnnxModel, Precision, Runtime, SessionOptions, is_installed, load_manifest, open_session
 from modelrt.export.graph import ExportGraph
 from modelrt.export.parity import TOLERANCES, measured, outputs_of
-from modelrt.export.writing import export_graph
+from modelrt.export.writing import Verify, export_graph
 from modelrt.parity import difference
 from tests.fcvg.test_engine import options, pixels, request
 from tests.makers import CommandLine, write_clip
@@ -172,6 +173,19 @@ def test_the_unet_in_lower_precision_comes_near(tiny_weights: Path, tmp_path: Pa
             tmp_path / manifest.graph, inputs=made.inputs, wanted=wanted, precision=precision, runtime=Runtime.OPENVINO
         )
         assert on_openvino.relative <= TOLERANCES[precision]
+
+
+@pytest.mark.slow  # 60 million parameters: a few minutes of the processor
+def test_a_middling_unet_gives_what_torch_gives(tmp_path: Path) -> None:
+    made = unet_graph(MIDDLING, MIDDLING_SHAPE, Precision.FP32)
+
+    manifest = export_graph(made, tmp_path, verify=Verify.ALWAYS)
+    wanted = outputs_of(made.module(Precision.FP32), made.inputs, names=made.outputs)
+    path = tmp_path / manifest.graph
+    on_openvino = measured(path, inputs=made.inputs, wanted=wanted, precision=Precision.FP32, runtime=Runtime.OPENVINO)
+
+    assert manifest.parity[0].relative <= TOLERANCES[Precision.FP32]
+    assert on_openvino.relative <= TOLERANCES[Precision.FP32]
 
 
 # ---- what it refuses
