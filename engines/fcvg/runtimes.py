@@ -31,12 +31,12 @@ class FcvgRuntime(StrEnum):
 
 SPEEDS: Mapping[str, Mapping[Runtime, float]] = MappingProxyType(
     {
-        "cpu": MappingProxyType({Runtime.OPENVINO: 1.35, Runtime.ONNXRUNTIME: 1.0, Runtime.TORCH: 1.0}),
+        "cpu": MappingProxyType({Runtime.OPENVINO: 1.45, Runtime.ONNXRUNTIME: 1.0, Runtime.TORCH: 1.0}),
         "cuda": MappingProxyType({Runtime.TORCH: 1.0}),  # nothing else was measured on a GPU
     }
 )
-"""How fast the UNet runs in float32 beside torch with its cross-attention folded: of 54 million parameters, on
-2 cores of one kind of processor. Another one may say otherwise: `python -m benchmarks fcvg-runtimes` measures it."""
+"""How fast the UNet runs in float32 beside torch with its cross-attention folded: 60 million parameters, one thread,
+by the processor's time. Another processor may say otherwise: `python -m benchmarks fcvg-runtimes` measures it."""
 
 _EXPORTERS = ("onnx", "onnxscript")
 
