@@ -338,13 +338,16 @@ def routing(clips: Path, only: tuple[str, ...], quick: bool, output: Path) -> No
     help="The folder of TensorRT for RTX; by default that of the installed wheel.",
 )
 @click.option("--shape", "shapes", multiple=True, metavar="NAME=1x3x64x64", help="Fixes an input's shape; repeatable.")
+@click.option("--note", default="", help="What a reader of the result must know, such as what weights these are.")
 @click.option("--output", type=click.Path(path_type=Path), default=RESULTS / "tensorrt_rtx.json")
-def tensorrt_rtx(model: Path, headers: Path, library: Path | None, shapes: tuple[str, ...], output: Path) -> None:
+def tensorrt_rtx(
+    model: Path, headers: Path, library: Path | None, shapes: tuple[str, ...], note: str, output: Path
+) -> None:
     """Has TensorRT for RTX parse a graph and build it ahead of time; needs no GPU."""
     from benchmarks.tensorrt_rtx import CannotBuild, measure_rtx, save_rtx
 
     try:
-        row = measure_rtx(model, headers=headers, library=library, shapes=shapes)
+        row = measure_rtx(model, headers=headers, library=library, shapes=shapes, note=note)
     except CannotBuild as error:
         raise click.ClickException(str(error)) from error
     save_rtx(row, output)

@@ -47,6 +47,8 @@ class RtxRow:
     """What most weights are used in."""
     shapes: str
     """Those that were fixed for it; empty where the graph's own are."""
+    note: str
+    """What a reader must know: of what weights it is; empty for the published ones."""
     library_version: str
     """TensorRT for RTX."""
     layers: int
@@ -67,7 +69,7 @@ class CannotBuild(RuntimeError):
     """Something that this needs isn't there, or the graph was refused; the message says what."""
 
 
-def measure_rtx(model: Path, *, headers: Path, library: Path | None, shapes: tuple[str, ...]) -> RtxRow:
+def measure_rtx(model: Path, *, headers: Path, library: Path | None, shapes: tuple[str, ...], note: str = "") -> RtxRow:
     """Compiles the program, and has it parse and build one graph.
 
     Args:
@@ -75,6 +77,7 @@ def measure_rtx(model: Path, *, headers: Path, library: Path | None, shapes: tup
         headers: the folder that holds NvInfer.h.
         library: the folder that holds the libraries; None for the installed wheel's.
         shapes: NAME=1x3x64x64 for every input of any shape.
+        note: what a reader must know.
 
     Raises:
         CannotBuild: a compiler, header or library is missing, or the graph is refused.
@@ -101,6 +104,7 @@ def measure_rtx(model: Path, *, headers: Path, library: Path | None, shapes: tup
         sha256=graph.digest,
         precision=str(graph.written_in),
         shapes=" ".join(shapes),
+        note=note,
         library_version=said["library_version"],
         layers=said["layers"],
         parse_s=said["parse_s"],

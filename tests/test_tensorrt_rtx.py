@@ -21,6 +21,7 @@ ROW = RtxRow(
     sha256="00",
     precision="fp16",
     shapes="",
+    note="",
     library_version="1.7.1",
     layers=3,
     parse_s=0.1,
