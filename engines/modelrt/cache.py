@@ -15,14 +15,15 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from modelrt.errors import CacheBusy, CacheUnusable
+from modelrt.errors import CacheUnusable
+from modelrt.locking import locked
 
 SUFFIX, SIDECAR, LOCK, PART = ".compiled", ".json", ".lock", ".part"
 """What the files of a cache end with."""
@@ -30,7 +31,6 @@ FORMAT = 1
 """The version of the sidecar's format."""
 
 _DIGEST_BYTES = 32
-_POLL_S = 0.1
 _LOG = logging.getLogger("modelrt")
 _LOADED = TypeVar("_LOADED")
 
@@ -81,7 +81,7 @@ class CompileCache:
     directory: Path = field(default_factory=user_cache_dir)
     """Made when the first entry is stored."""
     limit_bytes: int = 1 << 30
-    """Beyond it the entries used longest ago are deleted, those made with `kept` excepted."""
+    """Beyond it the entries used longest ago are deleted. Those made with `kept` stay, and don't count."""
     kept: bool = False
     """For who builds on purpose: entries stay until they are pruned, and one that can't be stored is an error."""
     lock_timeout_s: float = 1800
@@ -110,7 +110,8 @@ class CompileCache:
         except OSError as error:
             self._complain(name, error)
             return make()
-        with lock, self._locked(lock.fileno(), name):
+        doing = f"building {name} in {self.directory}"
+        with lock, locked(lock.fileno(), doing=doing, timeout_s=self.lock_timeout_s):
             found = self._read(key)
             if found is not None:
                 return self._pinned(key, found)
@@ -234,46 +235,18 @@ class CompileCache:
         for path in self.directory.glob(f"*{SUFFIX}"):
             with suppress(OSError):
                 stat = path.stat()
-                entries.append((stat.st_mtime, stat.st_size, path))
+                if not _is_kept(path):
+                    entries.append((stat.st_mtime, stat.st_size, path))
         total = sum(size for _, size, _ in entries)
         for _, size, path in sorted(entries):
             if total <= self.limit_bytes:
                 break
-            if path.stem == but or _is_kept(path):
+            if path.stem == but:
                 continue
             with suppress(OSError):
                 path.unlink()
                 path.with_suffix(SIDECAR).unlink(missing_ok=True)
             total -= size
-
-    @contextmanager
-    def _locked(self, descriptor: int, name: str) -> Iterator[None]:
-        """Holds an exclusive lock on an open file; where the system has none, the rename is still atomic."""
-        if sys.platform == "win32":
-            yield
-            return
-        import fcntl
-
-        until = time.monotonic() + self.lock_timeout_s
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= until:
-                    holder = os.pread(descriptor, 64, 0).decode("ascii", "replace").strip() or "unknown"
-                    raise CacheBusy(
-                        f"another process (id {holder}) has been building {name} in {self.directory} for more than "
-                        f"{self.lock_timeout_s:g} s; wait for it or end it, then try again"
-                    ) from None
-            time.sleep(_POLL_S)
-        with suppress(OSError):
-            os.truncate(descriptor, 0)
-            os.write(descriptor, str(os.getpid()).encode())
-        try:
-            yield
-        finally:
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 def _text(said: object) -> bytes:

@@ -17,6 +17,7 @@ import pytest
 
 from modelrt import CacheBusy, CacheKey, CacheUnusable, CompileCache
 from modelrt.inventory import inventory, prune
+from modelrt.locking import locked
 
 KEY = CacheKey(
     model_digest="ab",
@@ -202,7 +203,7 @@ def test_a_build_of_another_process_that_takes_too_long_is_named(tmp_path: Path)
     assert replace(cache, lock_timeout_s=30).get_or_make(key, lambda: b"mine") == b"mine"
 
 
-def test_what_was_built_on_purpose_outlives_the_limit(tmp_path: Path) -> None:
+def test_what_was_built_on_purpose_outlives_the_limit_and_takes_nothing_of_it(tmp_path: Path) -> None:
     cache = engines(tmp_path)
     cache.get_or_make(KEY, lambda: bytes(1000), name="kept")
     sessions = replace(cache, kept=False, limit_bytes=500)
@@ -211,7 +212,35 @@ def test_what_was_built_on_purpose_outlives_the_limit(tmp_path: Path) -> None:
 
     left = [entry.model for entry in inventory(cache.directory)]
     assert left.count("kept") == 1
-    assert left.count("other") == 1  # the one just made
+    assert left.count("other") == 3  # each takes its digest's 32 bytes besides
+
+
+def test_who_waits_for_another_process_is_told_for_which(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("modelrt.locking._SILENT_S", 0.0)
+    doing = "building unet.onnx"
+    with (
+        (tmp_path / "lock").open("a+") as theirs,
+        (tmp_path / "lock").open("a+") as ours,
+        locked(theirs.fileno(), doing=doing, timeout_s=1),
+        pytest.raises(CacheBusy),
+        locked(ours.fileno(), doing=doing, timeout_s=0.3),
+    ):
+        pytest.fail("both have the lock")
+
+    assert [record.getMessage() for record in caplog.records] == [
+        f"waiting for another process (id {os.getpid()}), which is building unet.onnx"
+    ]
+
+
+def test_a_file_system_without_locks_costs_time_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_descriptor: int, _operation: int) -> None:
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    monkeypatch.setattr("fcntl.flock", refused)
+
+    assert engines(tmp_path).get_or_make(KEY, lambda: b"engine") == b"engine"
 
 
 def test_building_on_purpose_keeps_what_a_session_had_made(tmp_path: Path) -> None:
