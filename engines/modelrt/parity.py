@@ -60,11 +60,11 @@ class Difference:
 
 
 def difference(made: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Difference:
-    """Compares arrays by name; numbers that are not finite are infinitely far, and so is another shape."""
+    """Compares arrays by name; what is not finite, on either side, is infinitely far, and so is another shape."""
     relative = largest = 0.0
     for name, right in wanted.items():
         ours, theirs = np.asarray(made[name], np.float64), np.asarray(right, np.float64)
-        if ours.shape != theirs.shape or not np.isfinite(ours).all():
+        if ours.shape != theirs.shape or not (np.isfinite(ours).all() and np.isfinite(theirs).all()):
             return Difference(relative=float("inf"), largest=float("inf"))
         apart = ours - theirs
         relative = max(relative, _over(float(np.linalg.norm(apart)), float(np.linalg.norm(theirs))))

@@ -65,6 +65,8 @@ def test_the_worst_array_decides() -> None:
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_what_is_not_finite_is_infinitely_far(value: float) -> None:
     assert difference({"a": np.array([1.0, value])}, {"a": np.ones(2)}).relative == np.inf
+    assert difference({"a": np.ones(2)}, {"a": np.array([1.0, value])}).relative == np.inf
+    assert difference({"a": np.ones(2)}, {"a": np.array([1.0, value])}).largest == np.inf
     assert difference({"a": np.ones((2, 1))}, {"a": np.ones(2)}).relative == np.inf
 
 
