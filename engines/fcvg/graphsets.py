@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -14,12 +12,15 @@ from codec_plugin.errors import EngineError
 from fcvg.export.shape import ExportShape, GraphName
 from fcvg.weights.check import Checked
 from modelrt.cache import CompileCache, user_cache_dir
-from modelrt.errors import ModelDamaged
+from modelrt.errors import ModelDamaged, ModelRuntimeError
+from modelrt.locking import locked
 from modelrt.manifest import SUFFIX, Manifest, load_manifest
 from modelrt.model import OnnxModel
 from modelrt.opening import open_session
 from modelrt.options import CPU, Precision, Provider, Runtime, SessionOptions
 from modelrt.session import Session
+
+_PATIENCE_S = 1800  # for another process that exports the same graphs; a minute or two each is usual
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +150,7 @@ class Opener:
         """
         manifest.check_files(self.folder)
         options = SessionOptions(
-            precision=self._precision(manifest),
+            precision=self.precision_of(manifest),
             cache=self.cache,
             device=self.device,
             provider=Provider.CPU if self.device == CPU else Provider.CUDA,
@@ -157,7 +158,7 @@ class Opener:
         model = OnnxModel.from_file(self.folder / manifest.graph, remedy="export it again")
         return open_session(model, runtime=self.runtime, options=options)
 
-    def _precision(self, manifest: Manifest) -> Precision:
+    def precision_of(self, manifest: Manifest) -> Precision:
         """What the session computes in: OpenVINO goes by the hint alone, the others by what the graph is written in."""
         decodes = manifest.model in (GraphName.VAE_ENCODER, GraphName.VAE_DECODER)
         if self.runtime is Runtime.OPENVINO:
@@ -179,32 +180,25 @@ def export_missing(
 
     Raises:
         EngineError: the folder can't be written.
-        ModelRuntimeError: a graph missed its tolerance.
+        ModelRuntimeError: a graph missed its tolerance, or another process has been exporting them for too long.
     """
     from fcvg.export.making import export_graphs
     from modelrt.export.writing import export_graph
 
+    doing = f"exporting graphs into {folder}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder / ".lock"):
+        # Where there are no locks, each graph is written whole all the same.
+        with (folder / ".lock").open("a+") as lock, locked(lock.fileno(), doing=doing, timeout_s=_PATIENCE_S):
             there = GraphSet.of(folder)
             for graph in export_graphs(checked, [shape], names=tuple(GraphName), precision=Precision.FP32, tuned=tuned):
                 if not any(one.graph == f"{graph.stem}.onnx" for one in there.manifests):
                     export_graph(graph, folder, say=say)
+    except ModelRuntimeError:
+        raise  # some are OSErrors too
     except OSError as error:
         raise EngineError(
             f"graphs are exported into {folder} at their first use, and that can't be written ({error.strerror}); "
             "set XDG_CACHE_HOME, or export them with codec-plugin export and name the folder: fcvg.graphs=DIR"
         ) from error
     return GraphSet.of(folder)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """One process exports, the others wait; where the system has no such lock, each graph is still written whole."""
-    with path.open("a") as lock:
-        if os.name == "posix":
-            import fcntl
-
-            fcntl.flock(lock.fileno(), fcntl.LOCK_EX)
-        yield

@@ -50,12 +50,14 @@ class Loader:
         self._tuned = options.unet is UNetWeights.TUNED
         self._models: Models | None = None
         self._sessions: dict[str, Session] = {}
+        self._opened: dict[ExportShape, SessionNetworks] = {}
+        self._computes: dict[ExportShape, Precision] = {}
         self._digests: dict[GraphName, str] = {}
 
     @property
     def loaded(self) -> bool:
-        """Whether torch's networks are in memory."""
-        return self._models is not None
+        """Whether networks are in memory."""
+        return self._models is not None or bool(self._sessions)
 
     def runtime(self, size: tuple[int, int], *, frames: int) -> Runtime:
         """What a clip is made on.
@@ -107,15 +109,17 @@ class Loader:
         runtime = self.runtime(size, frames=frames)
         if runtime is Runtime.TORCH:
             return self._torch()
-        return self._opened(runtime, self._shape(size, frames), say=say)
+        shape = self._shape(size, frames)
+        if shape not in self._opened:
+            self._opened[shape] = self._open(runtime, shape, say=say)
+        return self._opened[shape]
 
     def ran_on(self, size: tuple[int, int], *, frames: int) -> str:
-        """What runs a clip, in words."""
+        """What runs a clip, in words; ask when its `networks` are open."""
         runtime = self.runtime(size, frames=frames)
         threads = torch.get_num_threads() if runtime is Runtime.TORCH else thread_budget()
-        asked = self._options.precision
         if runtime is not Runtime.TORCH:
-            precision = "fp32" if asked is Asked.AUTO else str(asked)
+            precision = str(self._computes[self._shape(size, frames)])
         else:
             precision = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[self._place.dtype]
         where = f"{threads} CPU threads" if self._place.device.type == "cpu" else str(self._place.device)
@@ -124,6 +128,7 @@ class Loader:
     def close(self) -> None:
         """Frees everything. It may be called twice."""
         self._models = None
+        self._opened.clear()
         for session in self._sessions.values():
             session.close()
         self._sessions.clear()
@@ -149,13 +154,15 @@ class Loader:
     def _is_small(self, shape: ExportShape) -> bool:
         return unet_flops(self._checked, size=shape.size, frames=shape.window) * shape.batch <= SMALL
 
-    def _opened(self, runtime: Runtime, shape: ExportShape, *, say: Callable[[str], None]) -> SessionNetworks:
+    def _open(self, runtime: Runtime, shape: ExportShape, *, say: Callable[[str], None]) -> SessionNetworks:
         graphs = self._graphs(shape, say=say)
         found = self._found(graphs, shape)
         device = CPU if self._place.device.type == "cpu" else f"cuda:{self._place.device.index or 0}"
         opens = Opener(
             folder=graphs.folder, runtime=runtime, precision=self._precision, device=device, cache=CompileCache()
         )
+
+        self._computes[shape] = opens.precision_of(found[GraphName.UNET][0])
 
         def session(manifest: Manifest) -> Session:
             if manifest.graph not in self._sessions:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -145,16 +145,6 @@ class SessionNetworks:
     def at_work(self, *_networks: object) -> Iterator[None]:
         """Nothing: sessions stay where they are."""
         yield
-
-    def close(self) -> None:
-        """Frees the sessions."""
-        for session in self.sessions:
-            session.close()
-
-    @property
-    def sessions(self) -> Sequence[Session]:
-        """All of them."""
-        return (self.unet._session, self.encoder._session, self.latents, self.embeddings, *self.decoders.values())
 
 
 def _shape(session: Session, name: str) -> tuple[int, ...]:

@@ -37,3 +37,18 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def weights(tiny_weights: Path, tmp_path: Path) -> Path:
     """A copy of the tiny set, to be spoilt."""
     return Path(shutil.copytree(tiny_weights, tmp_path / "weights"))
+
+
+@pytest.fixture(scope="session")
+def graphs(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All graphs of the tiny set at 64x64, 9 frames and 3 decoded together, which no test changes."""
+    pytest.importorskip("onnxscript", reason="the export extra is not installed")
+    from codec_plugin.exports import ExportRequest, graph_exporter
+
+    folder = tmp_path_factory.mktemp("graphs")
+    exporter = graph_exporter("fcvg")
+    asked = ExportRequest(folder=folder, weights=tiny_weights, size="64x64", frames=(9,), decode_chunk=3)
+    exporter.check(asked)
+    done = exporter.export(asked, say=lambda _line: None)
+    assert [graph.unverified for graph in done] == [None] * 5
+    return folder

@@ -39,18 +39,6 @@ SHAPE = ExportShape(size=(64, 64), frames=9, decode_chunk=3)
 OTHERS = (Runtime.ONNXRUNTIME, Runtime.OPENVINO)
 
 
-@pytest.fixture(scope="module")
-def graphs(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All graphs of the tiny set, which no test changes."""
-    folder = tmp_path_factory.mktemp("graphs")
-    exporter = graph_exporter("fcvg")
-    asked = ExportRequest(folder=folder, weights=tiny_weights, size="64x64", frames=(9,), decode_chunk=3)
-    exporter.check(asked)
-    done = exporter.export(asked, say=lambda _line: None)
-    assert [graph.unverified for graph in done] == [None] * 5
-    return folder
-
-
 @pytest.fixture(params=OTHERS, ids=str)
 def runtime(request: pytest.FixtureRequest) -> Runtime:
     made = Runtime(request.param)
