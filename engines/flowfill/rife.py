@@ -89,20 +89,19 @@ class RifeEngine:
         """
         self.options = options or RifeOptions()
         """How this engine works."""
-        self._runtime = chosen(self.options.runtime)
+        self._runtime = chosen(self.options.runtime, device=self.options.device)
         if opens is None and not is_installed(self._runtime):
             raise EngineError(
                 f"rife runs on {self._runtime}, which isn't installed; install it with: {install_hint(self._runtime)}"
             )
         if opens is None and self._runtime is Runtime.TORCH and not can_read():
             raise EngineError("rife runs on torch with the package onnx, which isn't installed: pip install onnx")
-        on_first_gpu = self._runtime is Runtime.TENSORRT and self.options.device == "cpu"  # it runs nowhere else
         self._opens: Opens = opens or ShippedGraphs(
             runtime=self._runtime,
             precision=self.options.precision,
             cache=self.options.cache,
             folder=self.options.graphs,
-            device="cuda:0" if on_first_gpu else self.options.device,
+            device=self.device,
         )
         self._network: RifeNetwork | None = None
         self._views: dict[int, View] = {}
@@ -110,7 +109,8 @@ class RifeEngine:
     @property
     def device(self) -> str:
         """Where the network computes, as torch names it."""
-        return self.options.device
+        on_first_gpu = self._runtime is Runtime.TENSORRT and self.options.device == "cpu"  # it runs nowhere else
+        return "cuda:0" if on_first_gpu else self.options.device
 
     def estimate(self, size: tuple[int, int], *, positions: int) -> Estimate:
         """Time and memory of one gap.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from enum import StrEnum
 from importlib.util import find_spec
-from types import MappingProxyType
 
 from modelrt import Runtime, is_installed
+from modelrt.choosing import choose
+from modelrt.options import CPU
 
 
 class RifeRuntime(StrEnum):
@@ -25,18 +26,25 @@ class RifeRuntime(StrEnum):
     """TensorRT on the first NVIDIA GPU."""
 
 
-SPEEDS: Mapping[Runtime, float] = MappingProxyType(
-    {Runtime.OPENVINO: 2.42, Runtime.ONNXRUNTIME: 1.11, Runtime.TORCH: 1.0}
-)
-"""How fast a frame is made beside torch, in fp32 on two cores: `benchmarks/results/runtimes.json`."""
+_ON_CPU = (Runtime.OPENVINO, Runtime.ONNXRUNTIME, Runtime.TORCH)
+_ON_GPU = (Runtime.ONNXRUNTIME,)
 
 
-def chosen(asked: str, *, installed: Callable[[Runtime], bool] = is_installed) -> Runtime:
-    """The runtime that frames are made on; where none is here, the base install's, whose absence is then an error."""
+def chosen(asked: str, *, device: str = CPU, installed: Callable[[Runtime], bool] = is_installed) -> Runtime:
+    """The runtime that frames are made on.
+
+    Args:
+        asked: by the user; anything but "auto" is taken as it is. "auto" goes by `modelrt.choosing`; where no runtime
+            is here, it is the device's first, whose absence is then an error.
+        device: cpu, or cuda:0, cuda:1 …
+        installed: tells whether a runtime is here.
+    """
     if asked != RifeRuntime.AUTO:
         return Runtime(asked)
-    here = [runtime for runtime in SPEEDS if installed(runtime) and (runtime is not Runtime.TORCH or can_read())]
-    return max(here, key=lambda runtime: SPEEDS[runtime], default=Runtime.OPENVINO)
+    among = _ON_CPU if device == CPU else _ON_GPU
+    readable = tuple(runtime for runtime in among if runtime is not Runtime.TORCH or can_read())
+    choice = choose("rife", device=device, among=readable, installed=installed)
+    return among[0] if choice is None else choice.runtime
 
 
 def can_read() -> bool:

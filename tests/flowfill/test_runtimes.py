@@ -74,6 +74,20 @@ def test_auto_takes_the_fastest_measured_one_that_is_here() -> None:
     assert chosen("tensorrt", installed=everyone.__contains__) is Runtime.TENSORRT
 
 
+def test_auto_on_a_gpu_takes_what_runs_there() -> None:
+    assert chosen("auto", device="cuda:0", installed=lambda runtime: True) is Runtime.ONNXRUNTIME
+    assert chosen("auto", device="cuda:0", installed={Runtime.OPENVINO}.__contains__) is Runtime.ONNXRUNTIME
+
+
+def test_it_says_where_it_computes() -> None:
+    def opens(_graph: str, /, *, shapes: object) -> Any:
+        raise NotImplementedError(shapes)
+
+    assert RifeEngine(RifeOptions(), opens=opens).device == "cpu"
+    assert RifeEngine(RifeOptions(runtime=RifeRuntime.TENSORRT), opens=opens).device == "cuda:0"
+    assert RifeEngine(RifeOptions(device="cuda:1"), opens=opens).device == "cuda:1"
+
+
 def test_a_runtime_that_is_not_installed_is_named() -> None:
     if is_installed(Runtime.TENSORRT):
         pytest.skip("TensorRT is installed")
