@@ -17,6 +17,7 @@ from fcvg.training.files import RUN, write_checkpoint
 from fcvg.training.journal import Entry, Journal
 from fcvg.training.options import TrainOptions
 from fcvg.training.reading import Ahead
+from fcvg.training.sizes import StageName
 from fcvg.training.stages import Stage
 
 CHECKPOINT = f"{RUN}/checkpoint.pt"
@@ -79,9 +80,8 @@ class _Run:
         self.optimizer.zero_grad(set_to_none=True)
         total = 0.0
         for part in range(options.accumulate):
-            first = (self.step * options.accumulate + part) * options.batch
-            numbers = range(first, first + options.batch) if self.stage.name != "vae" else [first]
-            loss = self.stage.loss(ahead.take(numbers), learns=True) / options.accumulate
+            turn = self.step * options.accumulate + part
+            loss = self.stage.loss(ahead.take(self._numbers(turn)), learns=True) / options.accumulate
             loss.backward()
             total += float(loss.detach())
         parameters = list(self.stage.parameters.values())
@@ -95,6 +95,11 @@ class _Run:
         self.step += 1
         self.average.update(self.step)
         return total, norm
+
+    def _numbers(self, turn: int) -> range:
+        """The examples of a batch: one after another, since those in between would be read ahead for nothing."""
+        size = 1 if self.stage.name is StageName.VAE else self.options.batch  # the VAE's example is a whole batch
+        return range(turn * size, (turn + 1) * size)
 
     def measured(self) -> float:
         """Held-out loss of the average of the weights."""

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from fcvg.models import Models
-from fcvg.nets.encoder import encoded_size
-from fcvg.nets.injection import Pooling, standardised
+from fcvg.nets.injection import standardised
 from fcvg.pictures import embedded, encoded
+from fcvg.sampling.control import pooling_of
 from fcvg.sampling.schedule import timestep
 from fcvg.sampling.settings import SampleSettings
 from fcvg.tiny import FEATURE_EXTRACTOR
@@ -226,11 +226,9 @@ class ClipStage:
         lines = torch.from_numpy(example.lines).to(models.device)
         if example.draw.is_backward:
             lines = lines.flip(0)
-        height, width = lines.shape[-2:]
-        halved = (-(-(height // 8) // 2), -(-(width // 8) // 2))
         time = torch.tensor(timestep(example.draw.sigma), device=models.device)
         features = models.encoder(lines, time).float()
-        return standardised(features, Pooling.between(encoded_size(height, width), halved, like=features))
+        return standardised(features, pooling_of(*lines.shape[-2:], like=features))
 
 
 def make_stage(name: StageName, ground: Ground) -> Stage:
