@@ -15,7 +15,7 @@ ROOT = Path(codec_plugin.__file__).parent
 # From the ground up: a module imports only from its own layer's packages and from those below.
 LAYERS = (
     {"errors", "timing", "picture"},
-    {"engine_options"},
+    {"engine_options", "engine_work"},
     {"options"},
     {"engine"},
     {"media", "stages", "weights", "exports"},

@@ -21,7 +21,8 @@ from codec_plugin.benching.meters import Round, Stage, StageResult
 from codec_plugin.benching.results import BenchSettings
 from codec_plugin.benching.watched import Watched, device_of, watched
 from codec_plugin.cli.bench import bench_command
-from codec_plugin.engine import EngineInfo, Estimate, FillRequest, Operations
+from codec_plugin.engine import EngineInfo, Estimate, FillRequest
+from codec_plugin.engine_work import Operations
 from codec_plugin.job import Job
 from codec_plugin.options import EncodeOptions, RestoreOptions
 from codec_plugin.picture import Family, Layout, Picture
@@ -112,6 +113,7 @@ def test_an_existing_json_file_is_kept_unless_overwriting_was_asked_for(cli: Com
         (["--engine", "none-such"], 1, "none-such"),
         (["--runtime", "openvino"], 1, "blend has no choice of runtime"),
         (["--runtime", "openvino", "--engine", "auto"], 1, "name one engine"),
+        (["--runtime", "openvino", "--engine", "flow"], 1, "name one engine"),
         (["--engine-option", "shade=1"], 1, "blend has no options"),
         (["--start", "50"], 1, "no frame lies in the window"),
         (["--duration", "0.04"], 1, "no frame was made"),

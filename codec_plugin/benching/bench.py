@@ -16,7 +16,8 @@ from codec_plugin.benching.piece import scaled_piece
 from codec_plugin.benching.results import BenchResult, BenchSettings, SizeResult
 from codec_plugin.benching.stretch import Stretch, gap_sizes
 from codec_plugin.benching.watched import device_of, watched
-from codec_plugin.engine import AUTO, CountsOperations, Engine, Operations, engine_option_fields, load_engine
+from codec_plugin.engine import AUTO, CHOICES, Engine, engine_option_fields, load_engine
+from codec_plugin.engine_work import CountsOperations, Operations
 from codec_plugin.errors import OptionError
 from codec_plugin.grids import Multiply
 from codec_plugin.job import Job
@@ -39,7 +40,7 @@ def runtime_option(engine: str, runtime: str) -> dict[str, str]:
         OptionError: the engine has no choice of runtime.
         EngineError: there is no such engine.
     """
-    if engine == AUTO or "+" in engine:
+    if engine in CHOICES or "+" in engine:
         raise OptionError(f"--runtime {runtime}: name one engine with --engine; {engine} may be several")
     if not any(option.name == "runtime" for option in engine_option_fields(engine)):
         raise OptionError(f"--runtime {runtime}: engine {engine} has no choice of runtime")
@@ -183,7 +184,7 @@ def _engine_of(plan: RestorePlan, options: RestoreOptions) -> Iterator[Engine | 
     """The plan's one engine, loaded to be watched; None where it names several or leaves it open."""
     names = {task.engine for task in plan.tasks if task.engine}
     name = names.pop() if len(names) == 1 else AUTO
-    if name == AUTO or "+" in name:
+    if name in CHOICES or "+" in name:
         yield None
         return
     engine = load_engine(name, options.engine_options)

@@ -11,7 +11,7 @@ from pathlib import Path
 from codec_plugin.benching.energy import EnergyMeters
 from codec_plugin.benching.meters import Stage, StageResult, Tally
 from codec_plugin.benching.watched import Watched
-from codec_plugin.engine import Operations
+from codec_plugin.engine_work import Operations
 from codec_plugin.errors import OptionError
 from codec_plugin.filling import Filler
 from codec_plugin.job import Job

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from codec_plugin.engine import Engine, EngineInfo, Estimate, FillRequest, OnDevice
+from codec_plugin.engine import Engine, EngineInfo, Estimate, FillRequest
+from codec_plugin.engine_work import OnDevice
 from codec_plugin.picture import Picture
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codec_plugin.engine import EngineInfo, Estimate, FillRequest, Operations, Take
+from codec_plugin.engine import EngineInfo, Estimate, FillRequest, Take
+from codec_plugin.engine_work import Operations
 from codec_plugin.errors import CannotFill, EngineError
 from codec_plugin.picture import Picture
 from fcvg.conditions.gluestick.files import uses_gluestick
