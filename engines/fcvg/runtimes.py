@@ -36,7 +36,8 @@ SPEEDS: Mapping[str, Mapping[Runtime, float]] = MappingProxyType(
     }
 )
 """How fast the UNet runs in float32 beside torch with its cross-attention folded: 60 million parameters, one thread,
-by the processor's time. Another processor may say otherwise: `python -m benchmarks fcvg-runtimes` measures it."""
+by the processor's time, on AMD EPYC. No result file holds it yet, and another processor may say otherwise: `python -m
+benchmarks fcvg-runtimes` measures it."""
 
 _EXPORTERS = ("onnx", "onnxscript")
 
