@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
 from codec_plugin.errors import EngineError
 from fcvg.options import FcvgOptions, Precision
+from modelrt.devices import free_host_bytes
 
 _HEADROOM = 0.9  # of the free memory: the rest of the program lives there too
 _DTYPES = {Precision.FP32: torch.float32, Precision.BF16: torch.bfloat16, Precision.FP16: torch.float16}
@@ -29,12 +29,8 @@ class Place:
         """Memory to be had; None where the system doesn't say."""
         if self.device.type == "cuda":
             return int(torch.cuda.mem_get_info(self.device)[0] * _HEADROOM)
-        try:
-            text = Path("/proc/meminfo").read_text(encoding="ascii")
-        except OSError:
-            return None
-        told = [int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("MemAvailable:")]
-        return int(told[0] * _HEADROOM) if told else None
+        free = free_host_bytes()
+        return None if free is None else int(free * _HEADROOM)
 
 
 def place_of(options: FcvgOptions) -> Place:
@@ -43,7 +39,20 @@ def place_of(options: FcvgOptions) -> Place:
     Raises:
         EngineError: there is no such device here.
     """
-    name = options.device
+    device = device_of(options.device)
+    dtype = _DTYPES.get(options.precision)
+    if dtype is None:
+        on_gpu = torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float16
+        dtype = torch.float32 if device.type == "cpu" else on_gpu
+    return Place(device=device, dtype=dtype, offload=options.offload and device.type != "cpu")
+
+
+def device_of(name: str) -> torch.device:
+    """The device of a name as torch has it; "auto" is a GPU where there is one.
+
+    Raises:
+        EngineError: there is no such device here.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -52,8 +61,4 @@ def place_of(options: FcvgOptions) -> Place:
         raise EngineError(f"torch knows no device {name!r}: cpu, cuda, cuda:1 …") from error
     if device.type == "cuda" and not torch.cuda.is_available():
         raise EngineError(f"device {name} was asked for, and torch sees no GPU here; device=auto takes what there is")
-    dtype = _DTYPES.get(options.precision)
-    if dtype is None:
-        on_gpu = torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float16
-        dtype = torch.float32 if device.type == "cpu" else on_gpu
-    return Place(device=device, dtype=dtype, offload=options.offload and device.type != "cpu")
+    return device

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from pathlib import Path
 from modelrt import parity as parities
 from modelrt.cache import CompileCache
 from modelrt.choosing import choose
+from modelrt.devices import device_name
 from modelrt.errors import (
     CacheUnusable,
     ModelDamaged,
@@ -197,21 +197,6 @@ def _verified(
             f"({error.strerror}), so that its manifest stays unverified; copy the folder to where you may write"
         ) from error
     return measured
-
-
-def device_name(device: str) -> str:
-    """A device by its own name."""
-    if device != "cpu":
-        from modelrt.backends.torch_memory import gpu_identity
-
-        name, capability = gpu_identity(device)
-        return f"{name} ({capability})"
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names: Iterator[str] = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())
 
 
 def _described(path: Path) -> Target:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from codec_plugin.errors import OptionError
+from fcvg.place import device_of
 from fcvg.training.files import RUN, read_checkpoint, write_checkpoint
 from fcvg.training.footage import Footage, Split
 from fcvg.training.journal import Journal
@@ -51,7 +52,7 @@ def train(split: Split, out: Path, options: TrainOptions, *, tell: Callable[[str
 
     Raises:
         OptionError: the folder's run was begun with other options.
-        EngineError: the networks can't be made or read, or the loss is no number any more.
+        EngineError: there is no such device, the networks can't be made or read, or the loss is no number any more.
         InputError: the footage has no stretch long enough.
     """
     state = read_checkpoint(out / CHECKPOINT)
@@ -99,15 +100,7 @@ def train(split: Split, out: Path, options: TrainOptions, *, tell: Callable[[str
 
 
 def _place(options: TrainOptions) -> tuple[torch.device, torch.dtype | None]:
-    name = options.device
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise OptionError(f"torch knows no device {name!r}: cpu, cuda, cuda:1 …") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise OptionError(f"device {name} was asked for, and torch sees no GPU here; device=auto takes what there is")
+    device = device_of(options.device)
     fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
     is_bf16 = options.precision is Precision.BF16 or (options.precision is Precision.AUTO and fast)
     return device, torch.bfloat16 if is_bf16 else None

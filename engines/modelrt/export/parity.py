@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,11 +9,12 @@ import torch
 from torch import Tensor as TorchTensor
 from torch import nn
 
+from modelrt.devices import device_name
 from modelrt.errors import ModelNotSupported, ModelRuntimeError, PrecisionUnsupported
 from modelrt.manifest import Parity
 from modelrt.model import OnnxModel
 from modelrt.opening import backend, is_installed, open_session
-from modelrt.options import Precision, Runtime, SessionOptions
+from modelrt.options import CPU, Precision, Runtime, SessionOptions
 from modelrt.parity import Case, measure
 from modelrt.session import Session
 from modelrt.tensor import Tensor
@@ -76,7 +76,7 @@ def measured(
                 session,
                 iter((Case(inputs={name: tensor.numpy() for name, tensor in inputs.items()}, wanted=wanted),)),
                 runtime=f"{judge} {backend(judge).version()}",
-                device=_processor(),
+                device=device_name(CPU),
                 precision=computed,
                 reference=f"torch {torch.__version__} fp32",
             )
@@ -92,12 +92,3 @@ def _opened(path: Path, judge: Runtime, precision: Precision) -> tuple[Session, 
         except PrecisionUnsupported:
             pass
     return open_session(model, runtime=judge, options=SessionOptions(precision=Precision.FP32)), Precision.FP32
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
+
+from modelrt.devices import free_host_bytes
 
 RUNS_HERE = 4e12
 """Floating-point operations of one call up to which parity is measured on the spot: about a minute on two cores."""
@@ -28,7 +29,7 @@ def too_large(module: nn.Module, inputs: Mapping[str, Tensor], *, limit: float =
     flop = operations(module, inputs)
     if flop > limit:
         return f"one call takes {flop / 1e12:.1f} TFLOP; up to {limit / 1e12:.0f} are run where a graph is exported"
-    needed, free = parameters(module) * 4 * _COPIES, _free_bytes()
+    needed, free = parameters(module) * 4 * _COPIES, free_host_bytes()
     if free is not None and needed > free * _SHARE_OF_FREE:
         return f"running it takes about {needed / 1e9:.0f} GB beside its reference, and {free / 1e9:.0f} GB are free"
     return None
@@ -43,12 +44,3 @@ def weight_bytes(module: nn.Module) -> int:
     """What the weights take, as they are."""
     tensors = (*module.parameters(), *module.buffers())
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-
-
-def _free_bytes() -> int | None:
-    try:
-        text = Path("/proc/meminfo").read_text(encoding="ascii")
-    except OSError:
-        return None
-    told = [int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("MemAvailable:")]
-    return told[0] if told else None
