@@ -60,7 +60,9 @@ def _tensors(saved: Mapping[Any, Any]) -> dict[str, Tensor]:
 def _read(path: Path) -> Mapping[Any, Any]:
     size = path.stat().st_size
     zipped = zipfile.is_zipfile(path)
-    if not zipped and (tarfile.is_tarfile(path) or path.read_bytes()[:1] != b"\x80"):
+    with path.open("rb") as file:
+        begins_as_pickle = file.read(1) == b"\x80"
+    if not zipped and (tarfile.is_tarfile(path) or not begins_as_pickle):
         raise BadTensorFile(f"it has {size} bytes, which PyTorch didn't save (a web page, or a download cut off?)")
     try:
         # Tensors of a zip file stay on the disk until they are used.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -31,12 +32,7 @@ class PoseEstimator:
         Raises:
             EngineError: a file isn't the network that it should be.
         """
-        if self._sessions is None:
-            self._sessions = (
-                _opened(self._files.detector, _detector_fault),
-                _opened(self._files.points, _points_fault),
-            )
-        detector, whole_body = self._sessions
+        detector, whole_body = self._opened()
         square, ratio = letterboxed(picture)
         (raw,) = detector.run({detector.inputs[0].name: square}).values()
         boxes = people_boxes(raw, ratio=ratio)
@@ -51,6 +47,16 @@ class PoseEstimator:
             return People.nobody()
         return People.from_coco(*(np.stack(values) for values in zip(*found, strict=True)))
 
+    def _opened(self) -> tuple[Session, Session]:
+        """Both networks, or none of them."""
+        if self._sessions is None:
+            with ExitStack() as opened:
+                detector = opened.enter_context(_open(self._files.detector, _detector_fault))
+                points = opened.enter_context(_open(self._files.points, _points_fault))
+                opened.pop_all()
+            self._sessions = detector, points
+        return self._sessions
+
     def close(self) -> None:
         """Frees the networks. It may be called twice."""
         for session in self._sessions or ():
@@ -58,7 +64,7 @@ class PoseEstimator:
         self._sessions = None
 
 
-def _opened(path: Path, fault_of: Callable[[Session], str | None]) -> Session:
+def _open(path: Path, fault_of: Callable[[Session], str | None]) -> Session:
     """Opens a file's network on what runs ONNX here.
 
     Raises:
@@ -71,6 +77,7 @@ def _opened(path: Path, fault_of: Callable[[Session], str | None]) -> Session:
         raise EngineError(f"poses can't be found with {path}: {error}; poses=off does without") from error
     fault = fault_of(session)
     if fault:
+        session.close()
         raise EngineError(f"{path} is another network than DWPose's: {fault}; {_REMEDY}, or set poses=off")
     return session
 
