@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 from statistics import median
+from threading import Timer
 
 from benchmarks.machine import Machine
 from codec_plugin import Job, Window, scan
@@ -28,6 +29,7 @@ MODES = {
 }
 """The filter's mode of motion compensation with all its own defaults, and with the best of its options."""
 _X264 = "force-cfr=1"
+_LONGEST_S = 3600  # of one job; what takes longer hangs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +191,12 @@ def _timed(command: Sequence[str]) -> tuple[float, float]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     began = time.perf_counter()
     process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)
-    _, status, used = os.wait4(process.pid, 0)
+    watchdog = Timer(_LONGEST_S, process.kill)
+    watchdog.start()
+    try:
+        _, status, used = os.wait4(process.pid, 0)
+    finally:
+        watchdog.cancel()
     wall = time.perf_counter() - began
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
