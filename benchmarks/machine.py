@@ -12,6 +12,8 @@ import av
 import cv2
 import numpy as np
 
+from codec_plugin.benching.machine import cpu_model
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
@@ -39,7 +41,7 @@ def this_machine() -> Machine:
     """Describes where this process runs."""
     libraries = (f"{name} {'.'.join(map(str, version))}" for name, version in sorted(av.library_versions.items()))
     return Machine(
-        cpu=_cpu_model(),
+        cpu=cpu_model(),
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         python=platform.python_version(),
         av=av.__version__,
@@ -48,15 +50,6 @@ def this_machine() -> Machine:
         opencv=cv2.__version__,
         commit=_commit(),
     )
-
-
-def _cpu_model() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())
 
 
 def _commit() -> str:

@@ -35,7 +35,7 @@ class Machine:
 def this_machine() -> Machine:
     """Describes where this process runs."""
     return Machine(
-        cpu=_cpu_model(),
+        cpu=cpu_model(),
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         load=round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         python=platform.python_version(),
@@ -50,7 +50,8 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _cpu_model() -> str:
+def cpu_model() -> str:
+    """The processor's model name."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
