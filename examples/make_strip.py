@@ -1,6 +1,6 @@
 """Makes the README's picture of a repaired gap: the two frames beside a gap, and what each engine makes between them.
 
-python examples/make_strip.py examples/bunny_with_gaps.mp4 examples/repaired_gap.png --engine rife --engine dis
+python examples/make_strip.py --gap 3 is the README's; FILM, PICTURE and --engine NAME make others.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from codec_plugin import FillRequest, Gap, Take, load_engine, scan
 from codec_plugin.media.pixels import to_frame, to_picture, to_rgb_picture
 from codec_plugin.media.reader import Frame, Reader
 
+_HERE = Path(__file__).parent
 _CELL = (320, 180)
 _LABEL_HEIGHT = 22
 
@@ -25,8 +26,8 @@ Image = npt.NDArray[np.uint8]
 
 
 @click.command()
-@click.argument("film", type=click.Path(exists=True, path_type=Path))
-@click.argument("picture", type=click.Path(path_type=Path))
+@click.argument("film", type=click.Path(exists=True, path_type=Path), default=_HERE / "bunny_with_gaps.mp4")
+@click.argument("picture", type=click.Path(path_type=Path), default=_HERE / "repaired_gap.png")
 @click.option("--engine", "engines", multiple=True, default=("dis", "blend"), show_default=True)
 @click.option("--gap", "number", default=1, show_default=True, help="Which gap of the film, from 0.")
 def main(film: Path, picture: Path, engines: tuple[str, ...], number: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -17,8 +18,10 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from rich.console import Console
 
 from codec_plugin import __version__
+from codec_plugin.cli.console import folded
 from codec_plugin.engine import _usable
 from tests.makers import (
     FAST,
@@ -156,6 +159,32 @@ def test_the_group_lists_its_commands(arguments: list[str], cli: CommandLine) ->
         assert re.search(rf"^\s+{command}\b", ran.out + ran.err, re.MULTILINE)
 
 
+@pytest.mark.parametrize("arguments", [["--help"], ["weights", "--help"], ["cache", "--help"]], ids=" ".join)
+def test_what_each_command_does_is_said_whole_in_80_columns(
+    arguments: list[str], cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    listed = cli.done(*arguments).out.partition("Commands:")[2]
+    assert listed
+    assert "..." not in listed
+
+
+def test_a_misspelt_command_is_answered_with_the_one_that_is_like_it(cli: CommandLine) -> None:
+    assert "Did you mean 'scan'?" in cli.refused("scna", "film.mkv", code=2)
+    assert "Did you mean" not in cli.refused("xyzzy", code=2)
+
+
+def test_lines_are_broken_between_words_on_a_terminal_and_nowhere_else() -> None:
+    line = "  28 of 179 picture packets kept, /a/path/that/is/longer/than/the/line"
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=30)
+    assert folded(line, terminal).split("\n") == [
+        "  28 of 179 picture packets",
+        "    kept,",
+        "    /a/path/that/is/longer/than/the/line",
+    ]
+    assert folded(line, Console(file=io.StringIO(), width=30)) == line
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_explains_itself(command: str, cli: CommandLine) -> None:
     ran = cli.done(command, "--help")
@@ -290,6 +319,11 @@ def test_what_is_no_plan_is_refused_by_name(content: str, cli: CommandLine, hole
     holed.with_name("plan.json").write_text(content)
     complaint = cli.refused("restore", holed, holed.with_name("out.mkv"), "--plan", holed.with_name("plan.json"))
     assert "plan.json" in complaint
+
+
+def test_a_plan_that_is_not_there_is_said_to_be_that(cli: CommandLine, holed: Path) -> None:
+    said = cli.refused("restore", holed, holed.with_name("out.mkv"), "--plan", holed.with_name("nope.json"))
+    assert "nope.json: no such file; --save-plan FILE writes a plan" in said
 
 
 def edited(plan: dict[str, object], path: Sequence[object], value: object) -> dict[str, object]:
@@ -497,6 +531,13 @@ def test_an_engine_asked_for_by_name_is_not_replaced_by_another(cli: CommandLine
     said = cli.refused("restore", source, tmp_path / "out.mkv", "--engine", "dis")
     assert 'pip install "codec-plugin[dis]"' in said
     assert not (tmp_path / "out.mkv").exists()
+
+
+def test_doctor_cuts_no_word_in_two(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    out = cli.done("doctor").out
+    assert max(len(line) for line in out.splitlines()) <= 80
+    assert "at any position; keeps what doesn't move" in " ".join(out.split())
 
 
 def test_doctor_tries_what_is_needed(cli: CommandLine) -> None:

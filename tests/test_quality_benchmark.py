@@ -229,6 +229,7 @@ def test_a_folder_without_clips_is_refused_with_the_reasons(tmp_path: Path) -> N
     said = quality("--dataset", tmp_path, "--output", tmp_path / "out.json").output
 
     assert "holds no clip" in said
+    assert "films go to --clips" in said
     assert "holed: left out: 1 numbers are missing between its frames: 1" in said
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from fractions import Fraction
@@ -215,6 +216,17 @@ def test_a_gap_with_a_scene_cut_in_it_is_held_from_the_nearer_side(tmp_path: Pat
     assert held.cut_score is not None
     assert filled.cut_score is not None
     assert filled.cut_score < 50 <= held.cut_score
+
+
+def test_the_reasons_for_held_frames_add_up_to_the_frames_held(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = with_cut().write(tmp_path / "cut.mkv")
+    assert command("double", source, tmp_path / "doubled.mkv", "--engine", "blend") == 0
+
+    counts = [int(count) for count in re.findall(r"(\d+) held", capsys.readouterr().err)]
+    assert len(counts) == 3  # in all, at the cut, and after the last frame
+    assert counts[0] == sum(counts[1:])
 
 
 def test_a_threshold_of_100_fills_across_every_cut(tmp_path: Path) -> None:

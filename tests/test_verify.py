@@ -102,4 +102,5 @@ def test_verify_fails_where_frames_of_the_source_are_missing(command: CommandLin
 
     said = command.refused("verify", source, less)
 
+    assert "2 things are not as they must be, the first: " in said
     assert "is missing" in said

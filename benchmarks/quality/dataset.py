@@ -69,7 +69,8 @@ def find_dataset(folder: Path, *, quick: bool) -> Dataset:
     if not cases:
         reasons = "; ".join(f"{each.clip}: {each.why}" for each in left_out) or "it is empty"
         raise UnusableClip(
-            f"{folder.name} holds no clip; it takes a folder for each, with frames such as 0001.png ({reasons})"
+            f"{folder.name} holds no clip; it takes a folder for each, with frames such as 0001.png; films go to "
+            f"--clips ({reasons})"
         )
     return Dataset(cases=tuple(cases), left_out=tuple(left_out))
 

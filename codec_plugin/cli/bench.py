@@ -25,6 +25,7 @@ from codec_plugin.cli.choices import (
     engine_options,
     window,
 )
+from codec_plugin.cli.console import folded
 from codec_plugin.cli.engine_flags import ENGINE_FLAGS, flagged_options
 from codec_plugin.cli.files import write_json
 from codec_plugin.job import Job
@@ -94,7 +95,7 @@ def bench_command(
     drop_unsupported: bool,
     **rest: Any,
 ) -> None:
-    """Measure how fast IN is decoded, filled and encoded, and the whole job.
+    """Measure how fast IN is decoded, filled and encoded here.
 
     Each stage runs alone on frames that lie in memory, then the job from file to file; medians over several rounds in
     which they take turns. Without --size the film's own. Nothing but --json is written.
@@ -181,7 +182,7 @@ def _show(result: BenchResult) -> None:
         console.print(f"\n{size.width}x{size.height}: {size.decoded} frames decoded, {made}{held}; {size.encoder}")
         console.print(_table(size))
     for note in result.notes:
-        console.print(f"note: {note}", soft_wrap=True)
+        console.print(folded(f"note: {note}", console), soft_wrap=True)
 
 
 def _table(size: SizeResult) -> Table:

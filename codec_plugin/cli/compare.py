@@ -12,6 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from codec_plugin.cli.console import folded
 from codec_plugin.comparison import Comparison, compare
 from codec_plugin.errors import OptionError, OutputError
 from codec_plugin.media.similarity import Metric, Scores
@@ -101,14 +102,14 @@ def _show(comparison: Comparison) -> None:
         f"extra      {_listed([show_time(time) for time in comparison.extra])}",
         f"moved      {_listed([f'{show_time(m.at)} by {_milliseconds(m.by)}' for m in comparison.moved])}",
     ]
-    console.print("\n".join(lines), soft_wrap=True)
+    console.print(folded("\n".join(lines), console), soft_wrap=True)
     if comparison.overall is None:
         console.print("\nNo frame has a partner: nothing could be measured.")
     else:
         console.print()
         console.print(_table(comparison))
     for note in comparison.notes:
-        console.print(f"note: {note}", soft_wrap=True)
+        console.print(folded(f"note: {note}", console), soft_wrap=True)
 
 
 def _table(comparison: Comparison) -> Table:

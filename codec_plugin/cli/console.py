@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,26 @@ _JUDGE_AFTER_FRAMES = 24
 _STAGES = {"look": "looking", "restore": "writing", "thin": "thinning"}
 
 
+def folded(text: str, console: Console) -> str:
+    """Lines as a terminal shows them well: broken between words, what goes on two further in; elsewhere as they are."""
+    if not console.is_terminal:
+        return text
+    return "\n".join(_folded_line(line, console.width) for line in text.split("\n"))
+
+
+def _folded_line(line: str, width: int) -> str:
+    words = line.lstrip(" ")
+    margin = " " * (len(line) - len(words))
+    return textwrap.fill(
+        words,
+        width,
+        initial_indent=margin,
+        subsequent_indent=f"{margin}  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
 @dataclass(slots=True)
 class Voice:
     """Where words go, and how many of them."""
@@ -34,12 +55,12 @@ class Voice:
     def say(self, text: str, *, style: str | None = None) -> None:
         """A result or note, unless -q."""
         if self.verbosity >= 0:
-            self.err.print(text, style=style, markup=False, soft_wrap=True)
+            self.err.print(folded(text, self.err), style=style, markup=False, soft_wrap=True)
 
     def detail(self, text: str) -> None:
         """Something for -v."""
         if self.verbosity >= 1:
-            self.err.print(text, style="dim", markup=False, soft_wrap=True)
+            self.err.print(folded(text, self.err), style="dim", markup=False, soft_wrap=True)
 
 
 class _Speed(ProgressColumn):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from collections.abc import Iterable
 from importlib import metadata
 
 import click
@@ -32,7 +33,7 @@ _PACKAGES = ("av", "numpy", "openvino", "opencv-python-headless", "click", "rich
 @click.command("engines")
 @click.argument("name", required=False)
 def engines_command(name: str | None) -> None:
-    """List the engines: usable here or not, and what is missing; or the options of engine NAME."""
+    """List the engines and what they lack here, or NAME's options."""
     console = Console(highlight=False)
     if name is not None:
         for part in (*auto_candidates(), *_generative(name)) if name in CHOICES else engine_parts(name):
@@ -75,6 +76,14 @@ def _row(status: EngineStatus) -> tuple[str, str]:
     return "[yellow]no[/yellow]", escape(status.missing)  # codec-plugin[dis] is no markup
 
 
+def _marked(lines: Iterable[tuple[bool, str]]) -> Table:
+    """Lines with what is well and what isn't before them."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for is_well, text in lines:
+        table.add_row("", "[green]ok[/green]" if is_well else "[yellow]no[/yellow]", escape(text))
+    return table
+
+
 def _version(package: str) -> str:
     try:
         return metadata.version(package)
@@ -84,7 +93,7 @@ def _version(package: str) -> str:
 
 @click.command("doctor")
 def doctor_command() -> None:
-    """Show versions, encoders and engines, for a bug report; exits with 1 where something needed is missing."""
+    """Show versions, encoders and engines, for a bug report. Exits with 1 where something needed is missing."""
     console = Console(highlight=False)
     console.print(
         f"codec-plugin {metadata.version('codec-plugin')}, Python {sys.version.split()[0]}, {platform.platform()}"
@@ -93,19 +102,12 @@ def doctor_command() -> None:
     console.print(", ".join(f"{name} {_version(name)}" for name in _PACKAGES), markup=False)
     console.print(", ".join(f"{name} {version}" for name, version in library_versions().items()), markup=False)
     console.print()
-    healthy = True
-    for state in encoder_states():
-        mark = "[green]ok[/green]" if state.usable else "[yellow]no[/yellow]"
-        console.print(f"  {mark}  {state.name}: ", end="")
-        console.print(state.detail, markup=False)
-        healthy = healthy and (state.usable or not state.needed)
+    encoders = encoder_states()
+    console.print(_marked((state.usable, f"{state.name}: {state.detail}") for state in encoders))
     console.print()
-    for name in engine_names():
-        status = engine_status(name)
-        mark = "[green]ok[/green]" if status.missing is None else "[yellow]no[/yellow]"
-        console.print(f"  {mark}  engine {name}: ", end="")
-        console.print(status.missing or status.summary, markup=False)
-    if not healthy:
+    engines = [engine_status(name) for name in engine_names()]
+    console.print(_marked((not one.missing, f"engine {one.name}: {one.missing or one.summary}") for one in engines))
+    if not all(state.usable or not state.needed for state in encoders):
         console.print(
             "Something that the plugin needs is missing; reinstall PyAV with `pip install --force-reinstall av`."
         )

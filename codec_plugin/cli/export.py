@@ -78,10 +78,10 @@ def export_command(
     check: str,
     quiet: bool,
 ) -> None:
-    """Write an engine's networks into OUT as ONNX, with a manifest each of shapes, hashes, versions and parity.
+    """Write an engine's networks into OUT as ONNX.
 
-    A graph that gives other numbers than its network is deleted, and is an error. One that is too large to run here is
-    written as unverified.
+    Each has a manifest of shapes, hashes, versions and parity. A graph that gives other numbers than its network is
+    deleted, and is an error. One that is too large to run here is written as unverified.
     """
     voice = Voice(verbosity=-1 if quiet else 0)
     request = ExportRequest(

@@ -50,6 +50,8 @@ def read_plan(path: Path) -> RestorePlan:
     """
     try:
         text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise PlanError(f"{path}: no such file; --save-plan FILE writes a plan, --report FILE a report") from error
     except (OSError, UnicodeDecodeError) as error:
         raise PlanError(f"{path}: can't be read as a plan: {error}") from error
     return load_plan(text, name=str(path))

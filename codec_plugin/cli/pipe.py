@@ -70,7 +70,7 @@ def pipe_command(
     quiet: bool,
     **flags: Any,
 ) -> None:
-    """Work between two pipes: YUV4MPEG2 on standard input and standard output.
+    """Work on YUV4MPEG2 from standard input to standard output.
 
     ffmpeg -i IN -f yuv4mpegpipe -strict -1 - | codec-plugin pipe --factor 2 | ffmpeg -i - OUT
     """

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from codec_plugin.cli.choices import TimeType, window
+from codec_plugin.cli.console import folded
 from codec_plugin.cli.files import write_json, write_text
 from codec_plugin.errors import OptionError
 from codec_plugin.media.source import is_seekable
@@ -65,10 +66,11 @@ def rd_command(
     html: Path | None,
     yes: bool,
 ) -> None:
-    """Measure what IN saves as a thinned stream that is restored, against itself at full rate.
+    """Measure what IN saves as a thinned stream that is restored.
 
-    Thins, encodes, decodes and restores at four qualities of each encoder; prints BD-rates (PSNR, SSIM, XPSNR, with
-    --ffmpeg VMAF, over all frames). Takes minutes for seconds of film: --duration 4 is a start.
+    Thins, encodes, decodes and restores at four qualities of each encoder, beside IN itself at full rate; prints
+    BD-rates (PSNR, SSIM, XPSNR, with --ffmpeg VMAF, over all frames). Takes minutes for seconds of film: --duration 4
+    is a start.
     """
     if not is_seekable(source):
         raise OptionError("rd reads the film many times, which a pipe doesn't allow; save it to a file first")
@@ -164,4 +166,4 @@ def _show(result: RdResult) -> None:
     console.print("* The full rate reaches less than three quarters of the curve's qualities.", soft_wrap=True)
     console.print(table)
     for note in result.notes:
-        console.print(f"note: {note}", soft_wrap=True)
+        console.print(folded(f"note: {note}", console), soft_wrap=True)

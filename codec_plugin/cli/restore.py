@@ -273,8 +273,9 @@ def _tell(voice: Voice, done: RestoreReport) -> None:
     if dropped := done.plan.count(Action.DROP):
         voice.say(f"  {dropped} source frames were left out: off the grid of the new rate")
     tail = sum(len(o.target_pts) for o in done.outcomes if o.held_because is None and o.action is Action.HOLD)
-    if tail:
-        voice.detail(f"  {tail} held: nothing comes after a segment's last frame")
+    if tail:  # where others are held too, the counts are to add up to what the first line says
+        tell = voice.say if done.held_reasons else voice.detail
+        tell(f"  {tail} held: nothing comes after a segment's last frame")
     for reason, count in done.held_reasons.items():
         voice.say(f"  {count} held: {reason}", style="yellow")
     for reason, count in done.fallback_reasons.items():

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from codec_plugin.cli.choices import MANNERS, TIMING, input_path
-from codec_plugin.cli.console import Voice, ticking
+from codec_plugin.cli.console import Voice, folded, ticking
 from codec_plugin.cli.files import write_json
 from codec_plugin.errors import OptionError
 from codec_plugin.job import Progress
@@ -46,7 +46,7 @@ def scan_command(
     verbose: int,
     quiet: bool,
 ) -> None:
-    """Show streams, frame clock and gaps; decodes nothing without --decode."""
+    """Show streams, frame clock and gaps. Decodes nothing without --decode."""
     if not is_seekable(source) and decode:
         raise OptionError("scan --decode reads the file twice, which a pipe doesn't allow; save it to a file first")
     if json_path not in (None, "-"):
@@ -137,7 +137,7 @@ def _show(voice: Voice, found: Scan) -> None:
         size = f", {video.size[0]}x{video.size[1]} {video.pixel_format}" if stream.index == video.index else ""
         cover = ", cover art" if stream.is_cover_art else ""
         console.print(f"  {stream.index}: {stream.kind}, {stream.codec}{size}{extra}{cover}", markup=False)
-    console.print(_clock_line(found), markup=False, soft_wrap=True)
+    console.print(folded(_clock_line(found), console), markup=False, soft_wrap=True)
     console.print(_strip(found))
     _show_gaps(voice, found)
     if found.inspection is not None:
@@ -146,7 +146,7 @@ def _show(voice: Voice, found: Scan) -> None:
         damaged = "" if not inspection.damage.is_clean else ", no damage"
         console.print(seen + damaged, markup=False)
     for note in found.notes:
-        console.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
+        console.print(folded(f"note: {note}", console), style="yellow", markup=False, soft_wrap=True)
 
 
 def _clock_line(found: Scan) -> str:

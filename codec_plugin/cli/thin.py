@@ -112,7 +112,8 @@ def _loop_line(loop: ClosedLoop) -> str:
         return f"nothing comes back at {loop.quality}; {bits}"
     measure, digits = (" dB PSNR", 2) if loop.quality.measure == "psnr" else (" SSIM", 4)
     values = f"worst made frame {loop.worst:.{digits}f}{measure}, mean {loop.mean:.{digits}f}"
-    return f"{bits}; {values}; encoded thinned {loop.rounds} times"
+    often = "once" if loop.rounds == 1 else f"{loop.rounds} times"
+    return f"{bits}; {values}; encoded thinned {often}"
 
 
 def _share(text: str) -> Fraction:

@@ -9,6 +9,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from codec_plugin.cli.console import folded
 from codec_plugin.cli.files import write_json
 from codec_plugin.errors import VerificationFailed
 from codec_plugin.timing import show_time
@@ -24,10 +25,11 @@ _LISTED = 8
 @click.option("--json", "json_file", metavar="FILE", help='Write every packet and frame as JSON; "-": standard output.')
 @click.option("--video", type=int, metavar="INDEX", help="Which video stream of SOURCE, by its index (see scan).")
 def verify_command(source: str, restored: str, json_file: str | None, video: int | None) -> None:
-    """Prove what of RESTORED is SOURCE's own: every packet and frame is copied, re-encoded or made, by hash.
+    """Prove by hash what of RESTORED is SOURCE's own.
 
-    Ends with exit code 1 where a frame of the source is missing, a time is repeated, a picture doesn't decode
-    cleanly, or a packet that was kept decodes to another picture.
+    Shows how many packets and frames are copied, re-encoded and made. Ends with exit code 1 where a frame of the source
+    is missing, a time is repeated, a picture doesn't decode cleanly, or a packet that was kept decodes to another
+    picture.
     """
     with Console(stderr=True).status("verifying") as status:
 
@@ -41,9 +43,9 @@ def verify_command(source: str, restored: str, json_file: str | None, video: int
     if json_file != "-":
         _show(found)
     if found.failures:
-        raise VerificationFailed(
-            f"{restored}: {len(found.failures)} things are not as they must be: {found.failures[0]}"
-        )
+        count = len(found.failures)
+        what = "one thing is not as it must be" if count == 1 else f"{count} things are not as they must be, the first"
+        raise VerificationFailed(f"{restored}: {what}: {found.failures[0]}")
 
 
 def verification_to_json(found: Verification) -> dict[str, Any]:
@@ -77,14 +79,16 @@ def _show(found: Verification) -> None:
     console.print(table)
     if found.made_by:
         marks = ", ".join(f"{count} by {name}" for name, count in sorted(found.made_by.items()))
-        console.print(f"marked in the stream as made: {marks}", soft_wrap=True)
+        console.print(folded(f"marked in the stream as made: {marks}", console), soft_wrap=True)
     times = [show_time(piece.pts * found.time_base) for piece in found.frames if piece.origin is Origin.MADE]
     if times:
         rest = f" and {len(times) - _LISTED} more" if len(times) > _LISTED else ""
-        console.print(f"made frames: {', '.join(times[:_LISTED])}{rest}", soft_wrap=True)
+        console.print(folded(f"made frames: {', '.join(times[:_LISTED])}{rest}", console), soft_wrap=True)
     for name, is_same in found.streams:
-        console.print(f"{name}: {'every packet the same' if is_same else 'NOT the same packets'}", soft_wrap=True)
+        console.print(
+            folded(f"{name}: {'every packet the same' if is_same else 'NOT the same packets'}", console), soft_wrap=True
+        )
     for note in found.notes:
-        console.print(f"note: {note}", soft_wrap=True)
+        console.print(folded(f"note: {note}", console), soft_wrap=True)
     for failure in found.failures[:_LISTED]:
-        console.print(f"wrong: {failure}", style="red", soft_wrap=True)
+        console.print(folded(f"wrong: {failure}", console), style="red", soft_wrap=True)

@@ -24,7 +24,7 @@ _ENGINE = click.option("--engine", metavar="NAME", help="Whose weights; needed o
 @click.argument("folder", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
 @_ENGINE
 def check_command(folder: Path | None, engine: str | None) -> None:
-    """Name every missing file, unknown key and wrong shape in DIR; exits with 1 where there is one."""
+    """Name every missing file, unknown key and wrong shape in DIR. Exits with 1 where there is one."""
     keeper = _keeper(engine)
     report = keeper.check(folder or keeper.default_folder())
     _show(Console(highlight=False, soft_wrap=True), report)
@@ -43,7 +43,7 @@ def check_command(folder: Path | None, engine: str | None) -> None:
     help="A licence that you have read and accept, in place of being asked; may be repeated.",
 )
 def fetch_command(folder: Path | None, engine: str | None, accepted: tuple[str, ...]) -> None:
-    """Download into DIR what a hub offers, and say where the rest is to be had and where to put it."""
+    """Download into DIR what a hub offers. Says where the rest is to be had and where to put it."""
     console = Console(highlight=False, soft_wrap=True)
     keeper = _keeper(engine)
     target = folder or keeper.default_folder()
@@ -110,7 +110,8 @@ def _describe(console: Console, part: WeightsPart, folder: Path) -> None:
 
 
 def _show(console: Console, report: WeightsReport) -> None:
-    console.print(str(report.folder), markup=False)
+    absent = "" if report.folder.is_dir() else ": there is no such folder"
+    console.print(f"{report.folder}{absent}", markup=False)
     for note in report.notes:
         console.print(f"  {note}", markup=False)
     for problem in report.problems:

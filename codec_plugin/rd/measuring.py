@@ -186,7 +186,10 @@ class _Bench:
         found = scan(source, window=window)
         main = found.timeline.main
         if main is None or main.clock is None or found.gaps:
-            raise OptionError(f"{source}: rd needs a film with a steady clock and no gaps of its own")
+            raise OptionError(
+                f"{source}: rd needs a film with a steady clock and no gaps of its own; --start and --duration name a "
+                "stretch without any"
+            )
         self._rate, self._frames = main.clock.rate, found.timeline.frame_count
         self._length = self._frames / self._rate
         self._points: list[Point] = []

@@ -16,7 +16,7 @@ import click
 from modelrt.building import Built, build, targets
 from modelrt.cache import CompileCache, user_cache_dir
 from modelrt.errors import ModelRuntimeError
-from modelrt.inventory import CacheEntry, inventory, prune
+from modelrt.inventory import UNKNOWN, CacheEntry, inventory, prune
 from modelrt.options import CPU, Precision, Provider, Runtime, SessionOptions, ShapeRange
 
 _AUTO = "auto"
@@ -183,6 +183,8 @@ def list_command(folder: Path | None, as_json: bool) -> None:
     click.echo(_line("model", "runtime", "type", "MB", "used", "id"))
     for entry in entries:
         click.echo(_row(entry))
+    if any(entry.model == UNKNOWN for entry in entries):
+        click.echo(f"{UNKNOWN}: nothing beside the engine says what it was compiled from; safe to prune")
     click.echo(f"{len(entries)} in {folder or user_cache_dir()}, {sum(entry.bytes for entry in entries) / 1e6:.1f} MB")
 
 

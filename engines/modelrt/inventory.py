@@ -13,6 +13,9 @@ from typing import Any
 from modelrt.cache import LOCK, PART, SIDECAR, SUFFIX
 from modelrt.errors import CacheUnusable
 
+UNKNOWN = "?"
+"""Stands for what a sidecar would say that is gone, or that nobody can read."""
+
 _STALE_S = 3600  # a file that is being written is younger
 
 
@@ -27,16 +30,16 @@ class CacheEntry:
     used: float
     """When it was last read or made, in seconds since 1970."""
     model: str
-    """The model's name; "?" where the sidecar is gone, as below."""
-    runtime: str = "?"
+    """The model's name; `UNKNOWN` where the sidecar is gone, as below."""
+    runtime: str = UNKNOWN
     """Name and version of what compiled it."""
-    device: str = "?"
+    device: str = UNKNOWN
     """What it was compiled for."""
-    precision: str = "?"
+    precision: str = UNKNOWN
     """What it computes in."""
     shapes: str = ""
     """Its fixed shapes, for people."""
-    made: str = "?"
+    made: str = UNKNOWN
     """When, in ISO 8601, UTC."""
     kept: bool = False
     """Whether it was built on purpose and stays until it is pruned."""
@@ -124,17 +127,17 @@ def _entry(path: Path) -> CacheEntry:
     with suppress(OSError, ValueError):
         said = json.loads(path.with_suffix(SIDECAR).read_text(encoding="utf-8"))
     if not isinstance(said, dict) or not isinstance(said.get("key"), dict):
-        return CacheEntry(path=path, bytes=stat.st_size, used=stat.st_mtime, model="?")
+        return CacheEntry(path=path, bytes=stat.st_size, used=stat.st_mtime, model=UNKNOWN)
     key = said["key"]
     return CacheEntry(
         path=path,
         bytes=stat.st_size,
         used=stat.st_mtime,
-        model=str(said.get("model", "?")),
-        runtime=str(key.get("runtime", "?")),
-        device=str(key.get("device", "?")),
-        precision=str(key.get("precision", "?")),
+        model=str(said.get("model", UNKNOWN)),
+        runtime=str(key.get("runtime", UNKNOWN)),
+        device=str(key.get("device", UNKNOWN)),
+        precision=str(key.get("precision", UNKNOWN)),
         shapes=", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in key.get("shapes", ())),
-        made=str(said.get("made", "?")),
+        made=str(said.get("made", UNKNOWN)),
         kept=bool(said.get("kept")),
     )

@@ -421,6 +421,7 @@ def test_the_command_refuses_before_it_loads_anything(
 
     assert ran.exit_code != 0
     assert says in " ".join(ran.output.split())
+    assert not (tmp_path / "out").exists()
 
 
 def test_looking_through_the_videos_loads_no_torch(videos: Path, tmp_path: Path) -> None:

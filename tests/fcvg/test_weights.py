@@ -311,6 +311,7 @@ def test_fcvg_is_the_one_built_in_engine_whose_weights_a_user_gets() -> None:
 
 
 def test_the_check_command_says_all_and_fails_where_something_is_wrong(cli: CommandLine, weights: Path) -> None:
+    assert "nowhere: there is no such folder" in cli("weights", "check", weights / "nowhere").out
     said = cli.done("weights", "check", weights).out
     (weights / ENCODER).unlink()
     ran = cli("weights", "check", weights)

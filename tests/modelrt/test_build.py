@@ -85,6 +85,12 @@ def test_the_list_fits_80_columns(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "a_model_with_a_name_t…" in lines[1]
 
 
+def test_the_list_says_what_its_question_marks_mean(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / f"{'0' * 64}.compiled").write_bytes(b"from nobody knows where")
+    assert run(["cache", "list", "--dir", str(tmp_path)]) == 0
+    assert "?: nothing beside the engine says what it was compiled from" in capsys.readouterr().out
+
+
 @needs_openvino
 def test_pruning_needs_to_know_which(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     built(tmp_path, str(SMALL))

@@ -115,13 +115,19 @@ def _train(videos: Path, out: Path, options: TrainOptions) -> list[str]:
     require_packages()
     if not options.is_from_nothing:
         _require_svd(options)
+    was_there = out.exists()
     _require_writable(out)
-    split = survey(videos, crop=options.cropped, part=options.part)
+    try:
+        split = survey(videos, crop=options.cropped, part=options.part)
+    except CodecPluginError:
+        if not was_there:  # nothing to train on: what a misspelt name asked for doesn't stay
+            out.rmdir()
+        raise
     for reason in split.left_out:
         click.echo(f"left out: {reason}")
     click.echo(
-        f"{len(split.training)} pieces to train on, {len(split.held_out)} held out, {len(split.left_out)} files "
-        "left out; loading torch"
+        f"pieces of film: {len(split.training)} to train on, {len(split.held_out)} held out; files left out: "
+        f"{len(split.left_out)}; loading torch"
     )
     from fcvg.training.run import train
 
@@ -133,8 +139,13 @@ def _train(videos: Path, out: Path, options: TrainOptions) -> list[str]:
     ]
     if report.undecodable:
         lines.append(f"{report.undecodable} pieces could not be decoded")
-    svd = "" if options.is_from_nothing else f" --engine-option fcvg.svd={find_svd(options.weights or out)}"
-    return [*lines, f"restore IN OUT --engine fcvg --engine-option fcvg.weights={out}{svd}"]
+    width, height = options.cropped
+    how = (
+        f"--fcvg-size {width}x{height}"  # such a model knows no other
+        if options.is_from_nothing
+        else f"--engine-option fcvg.svd={find_svd(options.weights or out)}"
+    )
+    return [*lines, f"try it: codec-plugin restore IN OUT --engine fcvg --weights {out} {how}"]
 
 
 def _require_svd(options: TrainOptions) -> None:
