@@ -816,9 +816,9 @@ def test_a_stream_that_appears_late_in_a_transport_stream_is_left_out_and_said(
 ) -> None:
     """Past the 5 MB that FFmpeg looks at, PyAV (18.1) meets a stream index that its list doesn't have."""
     parts = [
-        noise_clip(tmp_path / "first.ts", 18),
-        noise_clip(tmp_path / "second.ts", 4, start=18, with_sound=True),
-        noise_clip(tmp_path / "third.ts", 8, start=22),  # FFmpeg looks at the end, too
+        noise_clip(tmp_path / "first.ts", 30),  # twice the 5 MB: with 6 MB it was once found in time, under load
+        noise_clip(tmp_path / "second.ts", 4, start=30, with_sound=True),
+        noise_clip(tmp_path / "third.ts", 8, start=34),  # FFmpeg looks at the end, too
     ]
     source = tmp_path / "late.ts"
     source.write_bytes(b"".join(part.read_bytes() for part in parts))
@@ -827,7 +827,7 @@ def test_a_stream_that_appears_late_in_a_transport_stream_is_left_out_and_said(
     ran = cli.done(*line(verb, source, tmp_path / "out.mkv"))
     assert "late" in (ran.out + ran.err).replace("late.ts", "")
     if verb in WRITING:
-        assert len(decoded(tmp_path / "out.mkv")) == {"restore": 30, "double": 60, "thin": 16}[verb]
+        assert len(decoded(tmp_path / "out.mkv")) == {"restore": 42, "double": 84, "thin": 22}[verb]
 
 
 @pytest.mark.parametrize("ending", ["mkv", "mp4", "ts"])
