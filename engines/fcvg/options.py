@@ -101,6 +101,9 @@ class FcvgOptions:
         path_of(self.path)
         self.sampling(seed=self.seed)
         check_runtime(self.runtime, self.fusion, self.profile)
+        if self.graphs is not None and self.runtime is FcvgRuntime.TORCH:
+            others = ", ".join(runtime for runtime in FcvgRuntime if runtime is not FcvgRuntime.TORCH)
+            raise OptionError(f"graphs={self.graphs}: torch takes none; choose the runtime that is to: {others}")
         if self.seed < 0:
             raise OptionError(f"seed must not be negative, but is {self.seed}")
 

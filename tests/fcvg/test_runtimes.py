@@ -341,6 +341,14 @@ def test_a_film_is_restored_on_another_runtime(cli: CommandLine, graphs: Path, t
     assert any(f["name"].startswith("note: run by onnxruntime ") for f in document["outcomes"][0]["findings"])
 
 
+def test_graphs_that_nothing_would_run_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        OptionError, match="torch takes none; choose the runtime that is to: auto, onnxruntime, openvino"
+    ):
+        FcvgOptions(graphs=tmp_path)
+    FcvgOptions(graphs=tmp_path, runtime=FcvgRuntime.AUTO)
+
+
 def test_an_engine_without_networks_has_no_runtime(cli: CommandLine) -> None:
     film = write_clip(cli.folder / "film.mkv", size=(80, 64), frames=range(8))
 
