@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable
 from queue import Empty, Full, Queue
 from threading import Event, Thread
+from threading import enumerate as threads
 from typing import TypeVar
 
 T = TypeVar("T")
 
 _POLL_S = 0.1
 _PATIENCE_S = 2.0
+_NAME = "codec-plugin stage"
 
 
 class _End:
@@ -29,7 +31,7 @@ def ahead(items: Iterable[T], *, depth: int, abandon: Callable[[], None] = lambd
     """
     queue: Queue[T | _End] = Queue(maxsize=depth)
     stop = Event()
-    thread = Thread(target=_run, args=(items, queue, stop), daemon=True, name="codec-plugin stage")
+    thread = Thread(target=_run, args=(items, queue, stop), daemon=True, name=_NAME)
     thread.start()
     try:
         while True:
@@ -44,6 +46,11 @@ def ahead(items: Iterable[T], *, depth: int, abandon: Callable[[], None] = lambd
         abandon()
         _drain(queue)
         thread.join(_PATIENCE_S)  # it may hang in a read from a pipe that gives no more; it is a daemon
+
+
+def is_any_left() -> bool:
+    """Whether the thread of a stage still runs, though nobody takes its items any more."""
+    return any(thread.name == _NAME for thread in threads())
 
 
 def _run(items: Iterable[T], queue: Queue[T | _End], stop: Event) -> None:

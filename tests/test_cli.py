@@ -21,8 +21,9 @@ import pytest
 from rich.console import Console
 
 from codec_plugin import __version__
-from codec_plugin.cli.console import folded
+from codec_plugin.cli.console import Voice, folded, ticking
 from codec_plugin.engine import _usable
+from codec_plugin.job import Progress
 from tests.makers import (
     FAST,
     X264_REORDERED,
@@ -183,6 +184,18 @@ def test_lines_are_broken_between_words_on_a_terminal_and_nowhere_else() -> None
         "    /a/path/that/is/longer/than/the/line",
     ]
     assert folded(line, Console(file=io.StringIO(), width=30)) == line
+
+
+def test_the_speed_that_is_shown_falls_while_nothing_comes(tmp_path: Path) -> None:
+    shown = io.StringIO()
+    voice = Voice(err=Console(file=shown, force_terminal=True, width=100))
+    with ticking(voice, hint="") as ticker:
+        ticker(Progress(stage="restore", frames=0, total=48, made=0))
+        ticker(Progress(stage="restore", frames=12, total=48, made=0))
+        time.sleep(1)
+
+    assert float(re.findall(r"([\d.]+) fps", shown.getvalue())[-1]) <= 12
+    assert re.findall(r"0:00:(\d\d)", shown.getvalue())[-1] >= "03"
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from types import FrameType
+from typing import NoReturn
 
 import click
 
 import codec_plugin
 from codec_plugin.errors import CodecPluginError
+from codec_plugin.stages import is_any_left
 
 _FAILED, _INTERRUPTED, _TERMINATED, _PIPE_CLOSED = 1, 130, 143, 141
 
@@ -103,6 +107,20 @@ def run(arguments: Sequence[str] | None = None) -> int:
         )
         return _FAILED
     return code if isinstance(code, int) else 0  # click gives back what a command exits with
+
+
+def leave(code: int) -> NoReturn:
+    """Ends the process.
+
+    A stage that was left in the middle of its work, as by Ctrl-C, is a thread that Python would end where it asks for
+    the interpreter again. Within libraries in C++ that is an abort (pthread_exit through a destructor): torch's is one.
+    """
+    if is_any_left():
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+    raise SystemExit(code)
 
 
 def _terminated(signum: int, frame: FrameType | None) -> None:

@@ -7,9 +7,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from rich.console import Console
-from rich.progress import BarColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, ProgressColumn, Task, TextColumn
 from rich.progress import Progress as Bar
 from rich.text import Text
 
@@ -63,12 +64,27 @@ class Voice:
             self.err.print(folded(text, self.err), style="dim", markup=False, soft_wrap=True)
 
 
+def _speed(task: Task) -> float:
+    """Frames a second since the stage began: a long gap counts too while its frames are in the making."""
+    passed = time.monotonic() - float(task.fields["began"])
+    return task.completed / passed if passed > 0 else 0.0
+
+
 class _Speed(ProgressColumn):
-    """Frames a second, over the whole job."""
+    """Frames a second."""
 
     def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text(f"{speed:.1f} fps" if speed else "–", style="progress.data.speed")
+        return Text(f"{_speed(task):.1f} fps" if task.completed else "–", style="progress.data.speed")
+
+
+class _Left(ProgressColumn):
+    """How long the rest takes at that speed."""
+
+    def render(self, task: Task) -> Text:
+        if task.total is None or not task.completed:
+            return Text("-:--:--", style="progress.remaining")
+        left_s = (task.total - task.completed) / _speed(task)
+        return Text(str(timedelta(seconds=round(left_s))), style="progress.remaining")
 
 
 class _Count(ProgressColumn):
@@ -84,7 +100,7 @@ class Ticker:
 
     def __init__(self, voice: Voice, bar: Bar | None, *, hint: str) -> None:
         self._voice, self._bar, self._hint = voice, bar, hint
-        self._task = bar.add_task("reading", total=None, made="") if bar else None
+        self._task = bar.add_task("reading", total=None, made="", began=time.monotonic()) if bar else None
         self._stage = ""
         self._began = time.monotonic()
         self._warned = False
@@ -102,6 +118,7 @@ class Ticker:
                 total=progress.total,
                 description=_STAGES.get(progress.stage, progress.stage),
                 made=made,
+                began=self._began,
             )
 
     def _judge(self, progress: Progress) -> None:
@@ -128,7 +145,7 @@ def ticking(voice: Voice, *, hint: str) -> Iterator[Ticker]:
         _Count(),
         TextColumn("{task.fields[made]}", style="cyan"),
         _Speed(),
-        TimeRemainingColumn(),
+        _Left(),
     )
     with Bar(*columns, console=voice.err, transient=True) as bar:
         yield Ticker(voice, bar, hint=hint)

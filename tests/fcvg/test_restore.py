@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -235,3 +239,33 @@ def test_auto_takes_it_where_flow_is_lost_and_leaves_it_where_flow_follows(
     assert "flow follows it" in still["chosen_because"]
     assert lost["engine"] == "fcvg"
     assert "flow is lost" in lost["chosen_because"]
+
+
+def test_a_job_that_is_left_while_torch_computes_ends_with_its_exit_code() -> None:
+    code = """
+        import torch
+        import codec_plugin.cli.app as app
+        from codec_plugin.cli import main
+        from codec_plugin.stages import ahead
+
+        def work():
+            yield 1
+            numbers = torch.ones(64, 64)
+            while True:
+                numbers @ numbers
+
+        def run():
+            items = ahead(work(), depth=1)
+            next(items)
+            items.close()
+            return 130
+
+        app.run = run
+        main()
+    """
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], env=environment, capture_output=True, timeout=60, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (130, b"")
