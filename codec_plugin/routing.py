@@ -177,8 +177,8 @@ class Router:
 
         The other flow engines and, for a long gap, the generative one: that one first where flow is lost.
         """
-        asked = engine_parts(choice.engine)
-        flows = [name for name in self._filler.candidates() if name not in (*asked, _DISSOLVE)]
+        first = engine_parts(choice.engine)[0]  # of a mean the second may do it alone
+        flows = [name for name in self._filler.candidates() if name not in (first, _DISSOLVE)]
         if count < LEAST_MISSING or not generative:
             return flows, []
         name, obstacle = self._generative(left, count=count)

@@ -18,7 +18,7 @@ from codec_plugin.engine import EngineInfo, Estimate, FillRequest
 from codec_plugin.errors import CannotFill
 from codec_plugin.filling import Filler, Station, mean
 from codec_plugin.picture import Family, Layout, Picture
-from codec_plugin.routing import Router, pick_by_scores
+from codec_plugin.routing import Choice, Router, pick_by_scores
 from tests.makers import CommandLine, write_clip
 from tests.synth import shown
 
@@ -134,6 +134,14 @@ def test_the_choice_follows_the_film(routed: Callable[..., tuple[Router, Filler]
 def test_an_engine_that_cannot_fill_a_known_gap_is_not_taken(routed: Callable[..., tuple[Router, Filler]]) -> None:
     router, _ = routed(Knowing("rife", lambda time: float("nan")), Knowing("dis", lambda time: 30.0))
     assert double(router, range(0, 12, 2))[-1] == "dis"
+
+
+@pytest.mark.parametrize(("chosen", "next_ones"), [("rife", ["dis"]), ("dis", ["rife"]), ("rife+dis", ["dis"])])
+def test_where_the_engine_chosen_refuses_the_other_flow_engines_are_asked(
+    routed: Callable[..., tuple[Router, Filler]], chosen: str, next_ones: list[str]
+) -> None:
+    router, _ = routed(Knowing("rife"), Knowing("dis"), Knowing("blend"))
+    assert router.others(Choice(engine=chosen, because="probes"), station(0), count=1) == (next_ones, [])
 
 
 def test_probes_are_few(routed: Callable[..., tuple[Router, Filler]]) -> None:
