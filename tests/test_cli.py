@@ -467,6 +467,17 @@ def test_lossless_gives_the_very_same_pixels_and_says_how(encoder: str, cli: Com
     assert np.array_equal(pixels(out)[::2], pixels(source))
 
 
+@pytest.mark.parametrize("preset", ["veryfast", "fast"])
+def test_a_preset_with_which_x265_is_not_lossless_is_refused(cli: CommandLine, film: Path, preset: str) -> None:
+    told = ("--lossless", "--encoder", "libx265", "--preset", preset)
+    assert "isn't bit-exact" in cli.refused("double", film, film.with_name("out.mkv"), *told)
+
+
+def test_lossless_x265_is_told_a_preset_with_which_it_is(cli: CommandLine, film: Path) -> None:
+    report, _ = report_of(cli, film, "double", "--lossless", "--encoder", "libx265")
+    assert "preset=medium" in report["encoder"]
+
+
 def test_crf_changes_the_quality(cli: CommandLine, film: Path) -> None:
     sizes = {}
     for crf in (5, 45):
