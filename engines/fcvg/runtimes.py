@@ -31,13 +31,13 @@ class FcvgRuntime(StrEnum):
 
 SPEEDS: Mapping[str, Mapping[Runtime, float]] = MappingProxyType(
     {
-        "cpu": MappingProxyType({Runtime.OPENVINO: 1.45, Runtime.ONNXRUNTIME: 1.0, Runtime.TORCH: 1.0}),
+        "cpu": MappingProxyType({Runtime.OPENVINO: 1.21, Runtime.ONNXRUNTIME: 1.16, Runtime.TORCH: 1.0}),
         "cuda": MappingProxyType({Runtime.TORCH: 1.0}),  # nothing else was measured on a GPU
     }
 )
-"""How fast the UNet runs in float32 beside torch with its cross-attention folded: 60 million parameters, one thread,
-by the processor's time, on AMD EPYC. No result file holds it yet, and another processor may say otherwise: `python -m
-benchmarks fcvg-runtimes` measures it."""
+"""How fast the UNet runs in float32 beside torch with its cross-attention folded: 60 million parameters, the mean of
+one thread and two, on AMD EPYC (`benchmarks/results/fcvg_runtimes.json`). Another processor may say otherwise: `python
+-m benchmarks fcvg-runtimes` measures it."""
 
 _EXPORTERS = ("onnx", "onnxscript")
 

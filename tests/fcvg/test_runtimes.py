@@ -17,13 +17,14 @@ pytest.importorskip("transformers", reason="the fcvg extra is not installed")
 pytest.importorskip("onnxscript", reason="the export extra is not installed")
 
 from benchmarks.random_unet import MIDDLING, MIDDLING_SHAPE, unet_graph
+from benchmarks.results import RESULTS
 from codec_plugin import EngineError, OptionError
 from codec_plugin.exports import ExportPrecision, ExportRequest, graph_exporter
 from fcvg import FcvgEngine, FcvgOptions
 from fcvg.export.making import export_graphs
 from fcvg.export.reference import cases
 from fcvg.export.shape import ExportShape, GraphName, names_of
-from fcvg.runtimes import FcvgRuntime, chosen
+from fcvg.runtimes import SPEEDS, FcvgRuntime, chosen
 from fcvg.sampling.profile import ProfileName
 from fcvg.sampling.settings import Fusion
 from fcvg.weights.check import check_weights
@@ -396,3 +397,10 @@ def test_export_without_its_packages_says_how_to_get_them(cli: CommandLine, monk
     monkeypatch.setattr("fcvg.exporter.find_spec", lambda name: None)
 
     assert "pip install 'codec-plugin[export]'" in cli.refused("export", "--engine", "fcvg", cli.folder / "graphs")
+
+
+@pytest.mark.parametrize("runtime", ["openvino", "onnxruntime"])
+def test_the_table_that_auto_goes_by_is_what_was_measured(runtime: str) -> None:
+    rows = json.loads((RESULTS / "fcvg_runtimes.json").read_text())["rows"]
+    times = [row["times_torch"] for row in rows if row["variant"] == f"{runtime} fp32"]
+    assert SPEEDS["cpu"][Runtime(runtime)] == pytest.approx(np.mean(times), abs=0.01)
