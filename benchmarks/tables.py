@@ -95,8 +95,9 @@ def speed_table(result: SpeedResult) -> str:
     for name in peer_names(result.rows):
         shown = (f"{rates[name, *column].frames_per_s_best:.1f}" for column in columns)
         lines.append(_line(name, *shown))
-    rounds = result.rows[0].rounds
-    legend = f"New frames a second, 8-bit 4:2:0, the best of {rounds} rounds in which the peers take turns."
+    rounds = {f"{row.width}x{row.height}": row.rounds for row in result.rows}
+    turns = ", ".join(f"{count} at {size}" for size, count in rounds.items())
+    legend = f"New frames a second, 8-bit 4:2:0, the best of the rounds in which the peers take turns ({turns})."
     return "\n".join([legend, "", *lines, "", _origin(result.command, result.machine)])
 
 
