@@ -60,8 +60,7 @@ class Offer:
 def best_offers(offers: Iterable[Offer], *, budget_s: Fraction) -> frozenset[int]:
     """The ids of the offers to take: by gain a second, the best first, as far as the budget goes.
 
-    Greedy is at most one gap away from the best choice, which is a knapsack; and what an engine says of its time is
-    rougher than that.
+    Greedy, where the best choice would be a knapsack: what an engine says of its time is too rough to pay for that.
     """
     taken: set[int] = set()
     left = budget_s
